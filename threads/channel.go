@@ -1,0 +1,289 @@
+package threads
+
+import (
+	"crypto/ed25519"
+	"maps"
+	"slices"
+	"sort"
+	"strings"
+)
+
+// Channel is what the control log of one channel says, and how far each of its
+// logs has been applied here. It is built by applying control events in order
+// and is the same at every replica that applied the same ones. A published
+// channel never changes: writers change a Clone and publish that.
+type Channel struct {
+	ID   Hash
+	Logs map[LogID]*Log
+	*control
+	owned bool // control is this value's alone and may change in place
+}
+
+// control is the part that control events alone change.
+type control struct {
+	Host     string
+	Settings Settings
+	Archived bool
+	Created  Time
+	Control  Head
+
+	people   map[string][]grant
+	servers  map[string]*member
+	numbers  []Hash // hash of control event n at n-1
+	final    map[Ref]Hash
+	requests map[string]int64 // request → number of the event it caused
+}
+
+// Settings are the registers that channel.settings changes.
+type Settings struct {
+	Name, Purpose string
+	Kind          string // work or social
+	History       string // full or joined
+}
+
+// Log is how far one data log has been applied here.
+type Log struct {
+	Head
+	From    int64 // seq of the oldest event held
+	Before  Hash  // what stands in prev of that event
+	Control int64 // control number of the newest event: it never decreases
+
+	named map[LogID]int64 // in own logs: the newest entries of others named so far
+}
+
+// grant is one entry in the history of a person's role.
+type grant struct {
+	number  int64
+	role    Role
+	removal bool // a removal binds beyond its cuts; a lesser role only from its number on
+	cuts    map[LogID]Cut
+}
+
+// Cut is where a removal ends a log: events beyond Seq are void.
+type Cut struct {
+	Seq  int64
+	Hash Hash
+}
+
+// member is what the control log says of a member server.
+type member struct {
+	admissions []admission
+	keys       []Key
+}
+
+type admission struct {
+	number  int64
+	removed int64 // number of server.removed, 0 while it lasts
+	cuts    map[LogID]Cut
+	start   map[LogID]Cut // heads named when it was admitted
+}
+
+// Key is a server's signing key as the control log records it.
+type Key struct {
+	ID     string
+	Public ed25519.PublicKey
+	From   int64 // number of the control event that made it known
+}
+
+// NewChannel is a channel of which nothing is known yet but its id.
+func NewChannel(id Hash) *Channel {
+	return &Channel{ID: id, Logs: map[LogID]*Log{}, owned: true, control: &control{
+		people: map[string][]grant{}, servers: map[string]*member{},
+		final: map[Ref]Hash{}, requests: map[string]int64{},
+	}}
+}
+
+// Clone is a copy that may be changed without changing c.
+func (c *Channel) Clone() *Channel {
+	d := &Channel{ID: c.ID, Logs: make(map[LogID]*Log, len(c.Logs)), control: c.control}
+	for id, l := range c.Logs {
+		copied := *l
+		copied.named = maps.Clone(l.named)
+		d.Logs[id] = &copied
+	}
+	return d
+}
+
+// own makes the control part this value's alone.
+func (c *Channel) own() {
+	if c.owned {
+		return
+	}
+	old := c.control
+	fresh := *old
+	fresh.people = maps.Clone(old.people)
+	for id, grants := range fresh.people {
+		fresh.people[id] = slices.Clip(grants)
+	}
+	fresh.servers = make(map[string]*member, len(old.servers))
+	for name, m := range old.servers {
+		fresh.servers[name] = &member{slices.Clone(m.admissions), slices.Clip(m.keys)}
+	}
+	fresh.numbers = slices.Clip(old.numbers)
+	fresh.final, fresh.requests = maps.Clone(old.final), maps.Clone(old.requests)
+	c.control, c.owned = &fresh, true
+}
+
+// Role is what the person is now.
+func (c *Channel) Role(person string) Role {
+	grants := c.people[person]
+	if len(grants) == 0 {
+		return RoleNone
+	}
+	return grants[len(grants)-1].role
+}
+
+// Person is one member of a channel.
+type Person struct {
+	ID   string
+	Role Role
+}
+
+// People lists the members now, by id.
+func (c *Channel) People() []Person {
+	var people []Person
+	for id, grants := range c.people {
+		if role := grants[len(grants)-1].role; role != RoleNone {
+			people = append(people, Person{id, role})
+		}
+	}
+	slices.SortFunc(people, func(a, b Person) int { return strings.Compare(a.ID, b.ID) })
+	return people
+}
+
+// Servers lists the member servers now, by name.
+func (c *Channel) Servers() []string {
+	var names []string
+	for name := range c.servers {
+		if c.IsMember(name) {
+			names = append(names, name)
+		}
+	}
+	sort.Strings(names)
+	return names
+}
+
+// IsMember reports whether the server is a member now.
+func (c *Channel) IsMember(server string) bool { return c.Admission(server) != 0 }
+
+// WasMember reports whether the server ever was a member.
+func (c *Channel) WasMember(server string) bool { return c.servers[server] != nil }
+
+// Admission is the number of the control event that admitted the server as it
+// is a member now, 0 when it is none.
+func (c *Channel) Admission(server string) int64 {
+	m := c.servers[server]
+	if m == nil || m.last().removed != 0 {
+		return 0
+	}
+	return m.last().number
+}
+
+// RemovedAt is the number of the control event that ended the server's latest
+// membership, 0 while it lasts or when there never was one.
+func (c *Channel) RemovedAt(server string) int64 {
+	if m := c.servers[server]; m != nil {
+		return m.last().removed
+	}
+	return 0
+}
+
+// Start is the frontier that was named when the server was last admitted: what
+// lies at or below it is history to the newcomer.
+func (c *Channel) Start(server string) map[LogID]Cut {
+	if m := c.servers[server]; m != nil {
+		return m.last().start
+	}
+	return nil
+}
+
+func (m *member) last() *admission { return &m.admissions[len(m.admissions)-1] }
+
+// HashAt is the hash of the control event with that number, "" when it is not
+// applied here.
+func (c *Channel) HashAt(number int64) Hash {
+	if number < 1 || number > int64(len(c.numbers)) {
+		return ""
+	}
+	return c.numbers[number-1]
+}
+
+// KeyAt is the key with that id which the control log knew for the server at
+// the numbered control event.
+func (c *Channel) KeyAt(server, id string, number int64) (ed25519.PublicKey, bool) {
+	m := c.servers[server]
+	if m == nil {
+		return nil, false
+	}
+	for _, k := range m.keys {
+		if k.ID == id && k.From <= number {
+			return k.Public, true
+		}
+	}
+	return nil, false
+}
+
+// KeyOf is the newest key that the control log knows for the server.
+func (c *Channel) KeyOf(server string) (Key, bool) {
+	m := c.servers[server]
+	if m == nil || len(m.keys) == 0 {
+		return Key{}, false
+	}
+	return m.keys[len(m.keys)-1], true
+}
+
+// Requested is the number of the control event that the request caused, 0 when
+// none did: a request repeated causes no second event.
+func (c *Channel) Requested(by, id string) int64 { return c.requests[by+" "+id] }
+
+// CutOf is where a removal of its server closed the log. A log that belongs to
+// no admission is closed at 0.
+func (c *Channel) CutOf(id LogID) (Cut, bool) {
+	m := c.servers[id.Origin]
+	if m == nil {
+		return Cut{}, true
+	}
+	for _, a := range m.admissions {
+		if a.number == id.Epoch>>32 {
+			if a.removed == 0 {
+				return Cut{}, false
+			}
+			return a.cuts[id], true
+		}
+	}
+	return Cut{}, true
+}
+
+// LogOf is the state of a log, empty when nothing of it is held.
+func (c *Channel) LogOf(id LogID) *Log {
+	if l := c.Logs[id]; l != nil {
+		return l
+	}
+	return &Log{Head: Head{LogID: id}, From: 1}
+}
+
+// Frontier is the heads of all data logs of which something is held, in the
+// order of (origin, epoch).
+func (c *Channel) Frontier() []Head {
+	heads := make([]Head, 0, len(c.Logs))
+	for _, l := range c.Logs {
+		if l.Seq > 0 {
+			heads = append(heads, l.Head)
+		}
+	}
+	slices.SortFunc(heads, func(a, b Head) int { return compareLogs(a.LogID, b.LogID) })
+	return heads
+}
+
+func compareLogs(a, b LogID) int {
+	if d := strings.Compare(a.Origin, b.Origin); d != 0 {
+		return d
+	}
+	switch {
+	case a.Epoch < b.Epoch:
+		return -1
+	case a.Epoch > b.Epoch:
+		return 1
+	}
+	return 0
+}

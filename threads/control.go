@@ -1,0 +1,421 @@
+package threads
+
+import (
+	"crypto/ed25519"
+	"encoding/base64"
+	"fmt"
+
+	"github.com/hdevalence/ed25519consensus"
+)
+
+// acceptPrefix keeps the signature of an acceptance from meaning anything else.
+const acceptPrefix = "meridian-accept-v1\x00"
+
+// CheckControl says whether e may be the next event of the control log: the
+// next number, the right chain, the host as its origin, a later time and a
+// signature by the host's key.
+func (c *Channel) CheckControl(e *Event) error {
+	h := &e.Header
+	switch {
+	case h.Log != LogControl:
+		return refuse("shape", "/log", "must be control")
+	case h.Seq != c.Control.Seq+1:
+		return refuse("gap", "/seq", fmt.Sprintf("the next control event is %d", c.Control.Seq+1))
+	case h.Prev != c.Control.Hash:
+		return refuse("chain", "/prev", "is not the hash of the control event before")
+	case h.Seq == 1 && e.ID != c.ID || h.Seq > 1 && h.Channel != c.ID:
+		return refuse("channel", "/channel", "is not this channel's event")
+	case h.Seq > 1 && h.Origin != c.Host:
+		return refuse("origin", "/origin", "is not the host, which alone writes the control log")
+	case h.Time <= c.Control.Time:
+		return refuse("time", "/time", "must be greater than that of the control event before")
+	case e.Content == nil:
+		return refuse("missing", "/content", "a control event is nothing without its content")
+	}
+	key, err := c.controlKey(e)
+	if err != nil {
+		return err
+	}
+	if !Verify(key, SigningBytes(e.HeaderBytes), e.Sig) {
+		return refuse("signature", "/sig", "is not the host's")
+	}
+	return nil
+}
+
+// Verify checks an Ed25519 signature by the one rule (ZIP 215) that single and
+// batch verification share, so that every server accepts the same ones.
+func Verify(public ed25519.PublicKey, message, sig []byte) bool {
+	return ed25519consensus.Verify(public, message, sig)
+}
+
+func (c *Channel) controlKey(e *Event) (ed25519.PublicKey, error) {
+	if e.Header.Seq == 1 {
+		o, err := ParseCanonical(e.Content, MaxContent)
+		if err != nil {
+			return nil, err
+		}
+		key, err := decodeKey(o)
+		if err == nil && key.ID != e.Header.Key {
+			err = refuse("key", "/key", "is not the key that the first event makes known")
+		}
+		return key.Public, err
+	}
+	key, ok := c.KeyAt(e.Header.Origin, e.Header.Key, e.Header.Seq-1)
+	if !ok {
+		return nil, refuse("key", "/key", "is no key that this channel knows for the host")
+	}
+	return key, nil
+}
+
+// ApplyControl applies an event that CheckControl passed. On error nothing has
+// changed.
+func (c *Channel) ApplyControl(e *Event) error {
+	o, err := ParseCanonical(e.Content, MaxContent)
+	if err != nil {
+		return err
+	}
+	if err := checkSalt(o); err != nil {
+		return err
+	}
+	if e.Header.Type == TypeMemberJoined {
+		if err := checkAcceptance(e, o); err != nil {
+			return err
+		}
+	}
+	c.own()
+	if t := TypeOf(e.Header.Type); t.control != nil {
+		if err := t.control(c, e, o); err != nil {
+			return err
+		}
+	}
+	if id, ok, _ := o.String("request"); ok {
+		c.requests[ServerOf(e.Header.Actor)+" "+id] = e.Header.Seq
+	}
+	c.numbers = append(c.numbers, e.ID)
+	c.Control = Head{LogID: ControlLog, Seq: e.Header.Seq, Hash: e.ID, Time: e.Header.Time}
+	return nil
+}
+
+func applyCreated(c *Channel, e *Event, o Object) error {
+	if e.Header.Seq != 1 {
+		return refuse("shape", "/type", "channel.created is control event 1 and no other")
+	}
+	key, err := decodeKey(o)
+	if err != nil {
+		return err
+	}
+	settings, err := decodeSettings(o, Settings{Kind: "work", History: "full"})
+	if err != nil {
+		return err
+	}
+	if ServerOf(e.Header.Actor) != e.Header.Origin {
+		return refuse("origin", "/actor", "must be a person of the creating server")
+	}
+	key.From = 0
+	c.Settings, c.Host, c.Created = settings, e.Header.Origin, e.Header.Time
+	c.servers[c.Host] = &member{admissions: []admission{{number: 1}}, keys: []Key{key}}
+	c.grant(e.Header.Actor, grant{number: 1, role: RoleOwner})
+	return nil
+}
+
+func applySettings(c *Channel, e *Event, o Object) error {
+	settings, err := decodeSettings(o, c.Settings)
+	if err != nil {
+		return err
+	}
+	c.Settings = settings
+	return nil
+}
+
+func applyArchived(c *Channel, e *Event, o Object) error {
+	on, ok, err := o.Bool("archived")
+	if err != nil || !ok {
+		return refuse("shape", "/archived", "must be true or false")
+	}
+	c.Archived = on
+	return nil
+}
+
+func applyJoined(c *Channel, e *Event, o Object) error {
+	person, role, err := decodePersonRole(o)
+	if err != nil {
+		return err
+	}
+	server := ServerOf(person)
+	heads, err := decodeHeads(o, "heads")
+	if err != nil {
+		return err
+	}
+	key, err := decodeKey(o)
+	if err != nil {
+		return err
+	}
+	if err := c.admit(server, key, e.Header.Seq, heads); err != nil {
+		return err
+	}
+	c.grant(person, grant{number: e.Header.Seq, role: role})
+	return nil
+}
+
+// admit makes a server a member, or leaves one that is already as it is.
+func (c *Channel) admit(server string, key Key, number int64, heads map[LogID]Cut) error {
+	key.From = number
+	m := c.servers[server]
+	if m == nil {
+		m = &member{}
+		c.servers[server] = m
+	}
+	if len(m.keys) > 0 {
+		if known := m.keys[len(m.keys)-1]; known.ID != key.ID || !known.Public.Equal(key.Public) {
+			return refuse("key", "/key", "is not the key that this channel knows for the server")
+		}
+	} else {
+		m.keys = append(m.keys, key)
+	}
+	if len(m.admissions) > 0 && m.last().removed == 0 {
+		return nil
+	}
+	m.admissions = append(m.admissions, admission{number: number, start: heads})
+	return nil
+}
+
+func applyRole(c *Channel, e *Event, o Object) error {
+	person, role, err := decodePersonRole(o)
+	if err != nil {
+		return err
+	}
+	if c.Role(person) == RoleNone {
+		return refuse("not_member", "/person", "is no member")
+	}
+	c.grant(person, grant{number: e.Header.Seq, role: role})
+	return nil
+}
+
+func applyMemberRemoved(c *Channel, e *Event, o Object) error {
+	person, ok, err := o.String("person")
+	if err != nil || !ok || ServerOf(person) == "" {
+		return refuse("shape", "/person", "must be the id of a person")
+	}
+	cuts, err := decodeHeads(o, "cuts")
+	if err != nil {
+		return err
+	}
+	c.grant(person, grant{number: e.Header.Seq, removal: true, cuts: cuts})
+	c.nameFinal(cuts)
+	return nil
+}
+
+func applyServerRemoved(c *Channel, e *Event, o Object) error {
+	server, ok, err := o.String("server")
+	if err != nil || !ok || !c.IsMember(server) || server == c.Host {
+		return refuse("shape", "/server", "must be a member server other than the host")
+	}
+	cuts, err := decodeHeads(o, "cuts")
+	if err != nil {
+		return err
+	}
+	last := c.servers[server].last()
+	last.removed, last.cuts = e.Header.Seq, cuts
+	for person := range c.people {
+		if ServerOf(person) == server && c.Role(person) != RoleNone {
+			c.grant(person, grant{number: e.Header.Seq, removal: true, cuts: cuts})
+		}
+	}
+	c.nameFinal(cuts)
+	return nil
+}
+
+func applyHeadsNamed(c *Channel, e *Event, o Object) error {
+	heads, err := decodeHeads(o, "heads")
+	if err != nil {
+		return err
+	}
+	c.nameFinal(heads)
+	return nil
+}
+
+func (c *Channel) grant(person string, g grant) { c.people[person] = append(c.people[person], g) }
+
+// nameFinal records hashes that fix their logs below them.
+func (c *Channel) nameFinal(heads map[LogID]Cut) {
+	for id, cut := range heads {
+		c.final[Ref{id, cut.Seq}] = cut.Hash
+	}
+}
+
+// FinalAt is the hash that a control event named for the place, "" when none did.
+func (c *Channel) FinalAt(r Ref) Hash { return c.final[r] }
+
+// Acceptance is what a joining server signs: that it, and the person, join this
+// channel of this host at this place of its control log, in this role, and
+// which key its events will bear.
+type Acceptance struct {
+	Channel Hash
+	Host    string
+	Person  string
+	Role    Role
+	Prev    Hash
+	Key     Key
+}
+
+// Bytes are the canonical bytes of the acceptance.
+func (a Acceptance) Bytes() []byte {
+	dst := append([]byte(nil), `{"channel":`...)
+	dst = AppendString(dst, a.Channel)
+	dst = appendField(dst, "host", a.Host)
+	dst = append(dst, `,"key":`...)
+	dst = AppendKey(dst, a.Key)
+	dst = appendField(dst, "person", a.Person)
+	dst = appendField(dst, "prev", a.Prev)
+	dst = appendField(dst, "role", string(a.Role))
+	return append(dst, '}')
+}
+
+// SigningBytes are what the joining server signs.
+func (a Acceptance) SigningBytes() []byte { return append([]byte(acceptPrefix), a.Bytes()...) }
+
+func checkAcceptance(e *Event, o Object) error {
+	person, role, err := decodePersonRole(o)
+	if err != nil {
+		return err
+	}
+	key, err := decodeKey(o)
+	if err != nil {
+		return err
+	}
+	if ServerOf(person) == e.Header.Origin {
+		return nil // the host's own signature over the event is its acceptance
+	}
+	text, _, err := o.String("acceptance")
+	if err != nil {
+		return err
+	}
+	sig, err := base64.RawURLEncoding.DecodeString(text)
+	a := Acceptance{
+		Channel: e.Header.Channel, Host: e.Header.Origin, Person: person,
+		Role: role, Prev: e.Header.Prev, Key: key,
+	}
+	if err != nil || len(sig) != ed25519.SignatureSize || !Verify(key.Public, a.SigningBytes(), sig) {
+		return refuse("acceptance", "/acceptance", "is not the joining server's signature for this place of the log")
+	}
+	return nil
+}
+
+func decodePersonRole(o Object) (string, Role, error) {
+	person, _, err := o.String("person")
+	if err != nil || ServerOf(person) == "" {
+		return "", "", refuse("shape", "/person", "must be the id of a person")
+	}
+	role, _, err := o.String("role")
+	if err != nil || !IsRole(role) {
+		return "", "", refuse("shape", "/role", "must be reader, guest, member or owner")
+	}
+	return person, Role(role), nil
+}
+
+func decodeSettings(o Object, old Settings) (Settings, error) {
+	s := old
+	for key, at := range map[string]*string{"name": &s.Name, "purpose": &s.Purpose, "kind": &s.Kind, "history": &s.History} {
+		text, ok, err := o.String(key)
+		if err != nil {
+			return old, err
+		}
+		if ok {
+			*at = text
+		}
+	}
+	switch {
+	case s.Name == "":
+		return old, refuse("shape", "/name", "is required")
+	case s.Kind != "work" && s.Kind != "social":
+		return old, refuse("shape", "/kind", "must be work or social")
+	case s.History != "full" && s.History != "joined":
+		return old, refuse("shape", "/history", "must be full or joined")
+	}
+	return s, nil
+}
+
+// AppendKey appends the canonical form of a key, {"id","public"}.
+func AppendKey(dst []byte, k Key) []byte {
+	dst = append(dst, `{"id":`...)
+	dst = AppendString(dst, k.ID)
+	dst = appendField(dst, "public", base64.RawURLEncoding.EncodeToString(k.Public))
+	return append(dst, '}')
+}
+
+func decodeKey(o Object) (Key, error) {
+	bad := refuse("shape", "/key", "must be {id, public} of an Ed25519 key")
+	k, ok, err := o.Object("key")
+	if err != nil || !ok {
+		return Key{}, bad
+	}
+	id, _, err := k.String("id")
+	if err != nil || CheckIdentifier(id) != nil {
+		return Key{}, bad
+	}
+	text, _, err := k.String("public")
+	if err != nil {
+		return Key{}, bad
+	}
+	public, err := base64.RawURLEncoding.Strict().DecodeString(text)
+	if err != nil || len(public) != ed25519.PublicKeySize {
+		return Key{}, bad
+	}
+	return Key{ID: id, Public: public}, nil
+}
+
+// AppendHeads appends heads as [[origin, epoch, seq, hash], …], the form they
+// have in cuts, starting frontiers and heads.named.
+func AppendHeads(dst []byte, heads []Head) []byte {
+	dst = append(dst, '[')
+	for i, h := range heads {
+		if i > 0 {
+			dst = append(dst, ',')
+		}
+		dst = append(dst, '[')
+		dst = AppendString(dst, h.Origin)
+		dst = append(dst, ',')
+		dst = AppendInt(dst, h.Epoch)
+		dst = append(dst, ',')
+		dst = AppendInt(dst, h.Seq)
+		dst = append(dst, ',')
+		dst = AppendString(dst, h.Hash)
+		dst = append(dst, ']')
+	}
+	return append(dst, ']')
+}
+
+func decodeHeads(o Object, key string) (map[LogID]Cut, error) {
+	a, ok, err := o.Array(key)
+	if err != nil || !ok {
+		return nil, err
+	}
+	cuts := make(map[LogID]Cut, a.Len())
+	for i := range a.Len() {
+		bad := refuse("shape", fmt.Sprintf("/%s/%d", key, i), "must be [origin, epoch, seq, hash]")
+		t, err := a.Array(i)
+		if err != nil || t.Len() != 4 {
+			return nil, bad
+		}
+		var errs [4]error
+		var id LogID
+		var cut Cut
+		id.Origin, errs[0] = t.String(0)
+		id.Epoch, errs[1] = t.Int(1)
+		cut.Seq, errs[2] = t.Int(2)
+		cut.Hash, errs[3] = t.String(3)
+		if errs != [4]error{} || !isServerName(id.Origin) || cut.Seq < 0 || !IsHash(cut.Hash) {
+			return nil, bad
+		}
+		cuts[id] = cut
+	}
+	return cuts, nil
+}
+
+func checkSalt(o Object) error {
+	salt, ok, err := o.String("salt")
+	if err != nil || !ok || len(salt) != 22 || !isBase64URL(salt) {
+		return refuse("shape", "/salt", "must be 16 random bytes in base64url")
+	}
+	return nil
+}

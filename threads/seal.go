@@ -1,0 +1,138 @@
+package threads
+
+import (
+	"encoding/base64"
+	"fmt"
+	"time"
+)
+
+// Pen is what sealing an event needs besides the channel: whose server it is,
+// its key, the instant and a source of salts.
+type Pen struct {
+	Server string
+	Key    Key
+	Sign   func(message []byte) []byte
+	Now    time.Time
+	Random func() [16]byte
+}
+
+// Salt is a fresh salt for a content.
+func (p *Pen) Salt() string {
+	random := p.Random()
+	return base64.RawURLEncoding.EncodeToString(random[:])
+}
+
+// Draft is an event before it has its place.
+type Draft struct {
+	Type    string
+	Actor   string
+	Content []byte
+	Erases  Hash
+	Targets []Ref // what it refers to: named first among its causal dependencies
+}
+
+// epochSeconds are counted from the start of the year 2000.
+const epochSeconds = 946_684_800
+
+// OpenLog is the data log in which the server writes now: the newest one of its
+// present admission, or a new one.
+func (c *Channel) OpenLog(server string, now time.Time) LogID {
+	number := c.Admission(server)
+	open := LogID{Origin: server, Epoch: number<<32 | max(0, now.Unix()-epochSeconds)&0xffffffff}
+	found := false
+	for id := range c.Logs {
+		if id.Origin == server && id.Epoch>>32 == number && (!found || id.Epoch > open.Epoch) {
+			open, found = id, true
+		}
+	}
+	return open
+}
+
+// SealData gives a draft its place at the end of the server's own log and signs
+// it. The channel's log moves on.
+func (c *Channel) SealData(d Draft, p *Pen) (*Event, error) {
+	if len(d.Content) > MaxContent {
+		return nil, Refuse(TooLarge, "too_large", "", fmt.Sprintf("this is %d bytes as stored; at most %d are possible", len(d.Content), MaxContent))
+	}
+	id := c.OpenLog(p.Server, p.Now)
+	log := c.LogOf(id)
+	after, seen := c.dependencies(log, d.Targets)
+	seen = append(seen, log.Time, c.Control.Time)
+	h := Header{
+		Channel: c.ID, Log: LogData, Origin: id.Origin, Epoch: id.Epoch, Seq: log.Seq + 1, Prev: log.Hash,
+		Control: ControlRef{Number: c.Control.Seq, Hash: c.Control.Hash},
+		After:   after, Erases: d.Erases, Time: Next(p.Now, seen...), Actor: d.Actor, Type: d.Type, Key: p.Key.ID,
+	}
+	e := Seal(h, d.Content, p.Sign)
+	c.Advance(e)
+	own := c.Logs[id]
+	if own.named == nil {
+		own.named = map[LogID]int64{}
+	}
+	for _, ref := range after {
+		own.named[ref.LogID] = max(own.named[ref.LogID], ref.Seq)
+	}
+	return e, nil
+}
+
+// dependencies are the entries of other data logs that the next event of log
+// names: the targets, then the newest entries not named yet. seen are the times
+// of those whose time is at hand.
+func (c *Channel) dependencies(log *Log, targets []Ref) (after []Ref, seen []Time) {
+	add := func(r Ref, t Time) {
+		for _, have := range after {
+			if have == r {
+				return
+			}
+		}
+		if len(after) < MaxAfter && r.LogID != log.LogID && r.LogID != ControlLog {
+			after, seen = append(after, r), append(seen, t)
+		}
+	}
+	for _, t := range targets {
+		if head := c.Logs[t.LogID]; head != nil && t.Seq <= head.Seq && t.Seq > log.named[t.LogID] {
+			add(t, head.Time)
+		}
+	}
+	for _, head := range c.Frontier() {
+		if head.Seq > log.named[head.LogID] {
+			add(Ref{head.LogID, head.Seq}, head.Time)
+		}
+	}
+	return after, seen
+}
+
+// Advance moves a data log's head to e, which must be the log's next event.
+func (c *Channel) Advance(e *Event) {
+	id := e.Header.LogID()
+	log := c.Logs[id]
+	if log == nil {
+		log = &Log{From: e.Header.Seq, Before: e.Header.Prev}
+		c.Logs[id] = log
+	}
+	log.Head = Head{LogID: id, Seq: e.Header.Seq, Hash: e.ID, Time: e.Header.Time}
+	log.Control = e.Header.Control.Number
+}
+
+// SealControl gives a draft the next place in the control log, which only the
+// host may do, and applies it.
+func (c *Channel) SealControl(d Draft, p *Pen) (*Event, error) {
+	if c.Host != p.Server && c.Control.Seq > 0 {
+		return nil, Refuse(Elsewhere, "not_host", "", "only the channel's host, "+c.Host+", writes its control log")
+	}
+	if len(d.Content) > MaxContent {
+		return nil, Refuse(TooLarge, "too_large", "", "a channel has at most 500 servers: this event would not fit")
+	}
+	h := Header{
+		Channel: c.ID, Log: LogControl, Origin: p.Server, Seq: c.Control.Seq + 1, Prev: c.Control.Hash,
+		Time: Next(p.Now, c.Control.Time), Actor: d.Actor, Type: d.Type, Key: p.Key.ID,
+	}
+	e := Seal(h, d.Content, p.Sign)
+	if h.Seq == 1 {
+		c.ID = e.ID
+	}
+	if err := c.ApplyControl(e); err != nil {
+		return nil, fmt.Errorf("apply own %s: %w", d.Type, err)
+	}
+	return e, nil
+}

@@ -1,0 +1,45 @@
+package threads
+
+// Void reports whether a data event does not count. It is a pure function of
+// the header and the control log (protocol.md §5): whatever the order, route
+// and time of arrival, every replica that applied the same control events says
+// the same.
+//
+// The newest grant that the author's server had applied must give the right. A
+// later removal voids what lies beyond its cut of the log; any later lessening
+// voids what was written knowing of it; a new grant ends the reach of both.
+func (c *Channel) Void(h *Header) bool {
+	if cut, closed := c.CutOf(h.LogID()); closed && h.Seq > cut.Seq {
+		return true
+	}
+	return !c.May(h, max(TypeOf(h.Type).Who, RightReact))
+}
+
+// May reports whether the actor had the right for this event: Void is its
+// answer for the type's own right; an erasure of another's message needs
+// RightOwn besides.
+func (c *Channel) May(h *Header, right Right) bool {
+	grants := c.people[h.Actor]
+	given := newestGiving(grants, h.Control.Number, right)
+	if given < 0 {
+		return false
+	}
+	for _, g := range grants[given+1:] {
+		if g.role.Gives(right) {
+			return true
+		}
+		if g.number <= h.Control.Number || g.removal && h.Seq > g.cuts[h.LogID()].Seq {
+			return false
+		}
+	}
+	return true
+}
+
+func newestGiving(grants []grant, number int64, need Right) int {
+	for i := len(grants) - 1; i >= 0; i-- {
+		if grants[i].number <= number && grants[i].role.Gives(need) {
+			return i
+		}
+	}
+	return -1
+}
