@@ -222,7 +222,8 @@ type RemoveMember struct {
 func (c RemoveMember) In() Hash { return c.Channel }
 
 // Decide seals member.removed with the cuts of the person's server's logs, as
-// far as they are applied here.
+// far as they are applied here, and server.removed when it was the last person
+// of another server.
 func (c RemoveMember) Decide(v *View) error {
 	right := RightOwn
 	if c.Person == v.Actor {
@@ -245,7 +246,24 @@ func (c RemoveMember) Decide(v *View) error {
 	w.text("person", c.Person)
 	w.nonEmpty("request", c.Request.ID)
 	w.text("salt", v.Pen.Salt())
-	return v.control(Draft{Type: TypeMemberRemoved, Content: append(w.dst, '}')})
+	if err := v.control(Draft{Type: TypeMemberRemoved, Content: append(w.dst, '}')}); err != nil {
+		return err
+	}
+	return v.removeEmpty(ServerOf(c.Person), c.Request)
+}
+
+// removeEmpty removes a server of whose people none is left: an organisation
+// without a member reads no further.
+func (v *View) removeEmpty(server string, r Request) error {
+	for _, p := range v.Channel.People() {
+		if ServerOf(p.ID) == server {
+			return nil
+		}
+	}
+	if server == v.Channel.Host {
+		return nil
+	}
+	return v.removeServer(server, r)
 }
 
 // RemoveServer takes a server and all its people out of the channel.
@@ -269,12 +287,16 @@ func (c RemoveServer) Decide(v *View) error {
 	case !v.Channel.IsMember(c.Server):
 		return Refuse(NotFound, "not_found", "/server", "is not a member of this channel")
 	}
+	return v.removeServer(c.Server, c.Request)
+}
+
+func (v *View) removeServer(server string, r Request) error {
 	w := writer{dst: []byte{'{'}}
 	w.key("cuts")
-	w.dst = AppendHeads(w.dst, v.Channel.headsOf(c.Server))
-	w.nonEmpty("request", c.Request.ID)
+	w.dst = AppendHeads(w.dst, v.Channel.headsOf(server))
+	w.nonEmpty("request", r.ID)
 	w.text("salt", v.Pen.Salt())
-	w.text("server", c.Server)
+	w.text("server", server)
 	return v.control(Draft{Type: TypeServerRemoved, Content: append(w.dst, '}')})
 }
 

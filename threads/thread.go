@@ -1,6 +1,10 @@
 package threads
 
-import "strings"
+import (
+	"maps"
+	"slices"
+	"strings"
+)
 
 // Fields of a thread, each a register of its own.
 const (
@@ -189,4 +193,8 @@ func (w *writer) flags(key string, flags map[string]bool) {
 // ends, and nothing that would hide it.
 func labelOK(s string) bool {
 	return s != "" && len(s) <= MaxLabel && strings.TrimSpace(s) == s && CheckIdentifier(s) == nil
+}
+
+func sortedUTF16(flags map[string]bool) []string {
+	return slices.SortedFunc(maps.Keys(flags), compareKeys[string, string])
 }

@@ -1,0 +1,74 @@
+package journal
+
+import (
+	"context"
+	"time"
+
+	"meridian/threads"
+)
+
+// Store is the database as the journal needs it.
+type Store interface {
+	// Write runs f in one transaction that holds the lock under which journal
+	// positions are given, and commits durably when f returns nil. An error
+	// from Write leaves it unknown whether f's work is stored.
+	Write(ctx context.Context, f func(Tx) error) error
+	// Channel is the committed state of a channel, nil when it is unknown here.
+	Channel(ctx context.Context, id threads.Hash) (*threads.Channel, error)
+}
+
+// Tx is one write transaction.
+type Tx interface {
+	// Last is the newest position in the journal.
+	Last() (int64, error)
+	// Channel is the state of a channel within the transaction, nil when it is
+	// unknown here.
+	Channel(id threads.Hash) (*threads.Channel, error)
+	// Expected reports whether this server has accepted an invitation into the
+	// channel, so that its control log may be taken in.
+	Expected(channel threads.Hash) (bool, error)
+	// Find looks up an event of the channel; *threads.Error of kind NotFound
+	// when it is not held.
+	Find(channel, id threads.Hash) (threads.Target, error)
+	// HashAt is the id of the event at that place of a log, "" when it is not held.
+	HashAt(channel threads.Hash, at threads.Ref) (threads.Hash, error)
+	// Append stores events at the positions given, all of one channel, with
+	// what they do to what people see, and the channel as it is after them.
+	Append(c *threads.Channel, entries []Entry) error
+	// Fill stores contents that had been missing, checked against their digests
+	// already, with what they do.
+	Fill(c *threads.Channel, pos int64, contents []*threads.Event) error
+	// Revoid takes up removals: every event of the logs beyond their cuts is
+	// judged again by c, and what people see is made anew without those that
+	// are void now. A log that its server's removal closed ends at its cut.
+	Revoid(c *threads.Channel, pos int64, logs []threads.LogID) error
+	// Recall is the outcome that was remembered under the key, nil when none was.
+	Recall(key Key) (*Remembered, error)
+	// Remember keeps the outcome of a command under its key.
+	Remember(key Key, r Remembered) error
+}
+
+// Entry is an event to be appended.
+type Entry struct {
+	Pos   int64
+	Event *threads.Event
+	Void  bool
+	// Effects of the event; zero for control events and where the content is
+	// not held.
+	Effects threads.Effects
+	// At is when this server got it.
+	At time.Time
+}
+
+// Key names a client's request, so that repeating it has no second effect.
+type Key struct {
+	Person string
+	Key    string
+}
+
+// Remembered is what a request came to.
+type Remembered struct {
+	Digest threads.Hash // of the request, so that another one under its key is told apart
+	Events []threads.Hash
+	At     time.Time
+}

@@ -1,0 +1,104 @@
+package threads
+
+import "time"
+
+// What is derived from the log, as it is read back. A record names people by
+// their ids; addresses come from profiles.
+
+// ChannelRecord is a channel as one of its members sees it.
+type ChannelRecord struct {
+	ID       Hash
+	Host     string
+	Settings Settings
+	Archived bool
+	Created  time.Time
+	Role     Role // of the person who asks
+	Unread   int64
+}
+
+// ThreadRecord is a thread with its registers.
+type ThreadRecord struct {
+	ID        Hash
+	Channel   Hash
+	Author    string
+	Created   time.Time
+	Title     string
+	Objective string
+	State     string
+	Assignee  string
+	Start     string
+	Due       string
+	Labels    []string
+	BlockedBy []Hash
+	Hidden    bool // void
+	Messages  int64
+	LastTime  time.Time // of the newest message, else of the thread
+	Following bool      // by the person who asks
+	Unread    int64
+	Version   int64 // journal position of the newest event that changed it
+}
+
+// MessageRecord is a message in its thread.
+type MessageRecord struct {
+	ID           Hash
+	Channel      Hash
+	Thread       Hash
+	ReplyTo      Hash
+	Author       string
+	Time         time.Time // by which the thread shows it
+	Received     int64     // journal position: the order in which this server got it
+	Body         string    // the newest text; "" when Erased or Missing
+	Edited       time.Time // zero when never
+	Erased       bool
+	Hidden       bool
+	Missing      bool // the content is not held yet
+	AttributedTo string
+	InReplyTo    string
+	OriginalID   string
+	Mentions     []string
+	Reactions    []Reaction
+	Version      int64
+}
+
+// Reaction is one emoji on a message and who set it, by id in order.
+type Reaction struct {
+	Emoji  string
+	People []string
+}
+
+// Edition is one text that a message had.
+type Edition struct {
+	Time time.Time
+	Body string
+}
+
+// PersonRecord is a person, of this server or another, as far as it is known here.
+type PersonRecord struct {
+	ID       string
+	Address  string // ana@acme.example; "" while only the id is known
+	Name     string
+	Zone     string
+	Server   string
+	Local    bool
+	Admin    bool
+	Bot      bool
+	Disabled bool
+	Version  int64
+}
+
+// Entry is an event at its place in the journal.
+type Entry struct {
+	Pos   int64
+	Event *Event
+	Void  bool
+}
+
+// Outcome is what became of a message at one partner.
+type Outcome struct {
+	Partner  string
+	State    string // queued, delivered, rejected, parked, removed
+	Since    time.Time
+	Attempts int64
+	Error    string
+	Remedy   string
+}
