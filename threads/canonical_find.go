@@ -39,9 +39,13 @@ func objectAt(doc []byte, start int32) (Object, error) {
 	if doc[start] != '{' {
 		return Object{}, wrongType(doc, start, "an object")
 	}
+	return Object{doc: doc, members: membersAt(doc, int(start))}, nil
+}
+
+func membersAt(doc []byte, start int) []jsonMember {
 	var room [16]jsonMember
 	members := room[:0]
-	for i := int(start) + 1; doc[i] != '}'; {
+	for i := start + 1; doc[i] != '}'; {
 		if doc[i] == ',' {
 			i++
 		}
@@ -53,7 +57,7 @@ func objectAt(doc []byte, start int32) (Object, error) {
 		})
 		i = end
 	}
-	return Object{doc: doc, members: append([]jsonMember(nil), members...)}, nil
+	return append([]jsonMember(nil), members...)
 }
 
 func arrayAt(doc []byte, start int32) (Array, error) {
@@ -96,7 +100,8 @@ func jsonType(first byte) string {
 	return "a number"
 }
 
-// skipString returns the index after the string that starts at i.
+// skipString returns the index after the string that starts at i, one beyond the end of doc if
+// the string has no end.
 func skipString(doc []byte, i int) int {
 	for i++; i < len(doc); i++ {
 		switch doc[i] {
@@ -106,7 +111,7 @@ func skipString(doc []byte, i int) int {
 			return i + 1
 		}
 	}
-	return len(doc)
+	return len(doc) + 1
 }
 
 // skipValue returns the index after the value that starts at i.

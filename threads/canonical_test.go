@@ -128,6 +128,8 @@ func refusals() map[string]struct{ text, code string } {
 		"a string":              {`"a"`, DecodeSyntax},
 		"byte order mark":       {"\uFEFF{}", DecodeSyntax},
 		"cut object":            {`{"a":1`, DecodeSyntax},
+		"cut key":               {`{"`, DecodeSyntax},
+		"cut key after another": {`{"a":1,"b`, DecodeSyntax},
 		"cut string":            {`{"a":"b`, DecodeSyntax},
 		"cut escape":            {`{"a":"\`, DecodeSyntax},
 		"cut unicode escape":    {`{"a":"\u00`, DecodeSyntax},
@@ -319,5 +321,61 @@ func BenchmarkParseCanonicalHeader(b *testing.B) {
 		if _, err := ParseCanonical(text, MaxHeader); err != nil {
 			b.Fatal(err)
 		}
+	}
+}
+
+func BenchmarkWriteCanonicalHeader(b *testing.B) {
+	var text []byte
+	b.ReportAllocs()
+	for b.Loop() {
+		text = writeSampleHeader(text[:0])
+	}
+	b.SetBytes(int64(len(text)))
+}
+
+// writeSampleHeader writes sampleHeader as an encoder of one event type does.
+func writeSampleHeader(dst []byte) []byte {
+	dst = append(dst, `{"actor":`...)
+	dst = AppendString(dst, "https://acme.example/people/Zm9vYmFyYmF6cXV4cXV1eA")
+	dst = append(dst, `,"after":[[`...)
+	dst = AppendString(dst, "beta.example")
+	dst = append(dst, ',')
+	dst = AppendInt(dst, 3435973836)
+	dst = append(dst, ',')
+	dst = AppendInt(dst, 17)
+	dst = append(dst, `],[`...)
+	dst = AppendString(dst, "gamma.example")
+	dst = append(dst, ',')
+	dst = AppendInt(dst, 4294967299)
+	dst = append(dst, ',')
+	dst = AppendInt(dst, 4)
+	dst = append(dst, `]],"channel":`...)
+	dst = AppendString(dst, "mCq1xK0m8r2oEw6cFq2Zq1v8S0wq7yJw0m5tX9c4bAo")
+	dst = append(dst, `,"content":`...)
+	dst = AppendString(dst, "n4bQgYhMfWWaL-qgxVrQFaO_TxsrC4Is0V1sFbDwCgg")
+	dst = append(dst, `,"control":[`...)
+	dst = AppendInt(dst, 7)
+	dst = append(dst, ',')
+	dst = AppendString(dst, "Xr4ilOzQ4PCOq3aQ0qbuaQ5NnC0rJ1K1T7m1gVb6yVY")
+	dst = append(dst, `],"epoch":`...)
+	dst = AppendInt(dst, 30064771072)
+	dst = append(dst, `,"key":`...)
+	dst = AppendString(dst, "k1")
+	dst = append(dst, `,"log":"data","origin":`...)
+	dst = AppendString(dst, "acme.example")
+	dst = append(dst, `,"prev":`...)
+	dst = AppendString(dst, "")
+	dst = append(dst, `,"seq":`...)
+	dst = AppendInt(dst, 1)
+	dst = append(dst, `,"time":`...)
+	dst = AppendInt(dst, 3700000000000000)
+	dst = append(dst, `,"type":`...)
+	dst = AppendString(dst, "message.posted")
+	return append(dst, `,"v":1}`...)
+}
+
+func TestWrittenHeaderIsCanonical(t *testing.T) {
+	if diff := cmp.Diff(sampleHeader, string(writeSampleHeader(nil))); diff != "" {
+		t.Error(diff)
 	}
 }
