@@ -24,9 +24,9 @@ const (
 	// signedParts is what every signature covers, no more, no less, in this order.
 	signedParts = "(request-target) host date digest content-type"
 
-	maxKeyID           = 256
-	maxSignatureHeader = 1024
-	maxTarget          = 512
+	maxKeyID       = 256
+	maxHeaderValue = 1024
+	maxTarget      = 512
 )
 
 // The closed set of reasons, in the order in which a request is checked.
@@ -314,13 +314,16 @@ func isPlain(s, extra string) bool {
 	return true
 }
 
-// onlyValue returns the value of a header that must be there once, in printable ASCII.
+// onlyValue returns the value of a header that must be there once, short, and in printable ASCII.
 func onlyValue(h http.Header, name string) (string, error) {
 	values := h[name]
 	if len(values) != 1 || values[0] == "" {
 		return "", fmt.Errorf("header %s: exactly one is required, there are %d", name, len(values))
 	}
 	value := values[0]
+	if len(value) > maxHeaderValue {
+		return "", fmt.Errorf("header %s is %d bytes long: at most %d are allowed", name, len(value), maxHeaderValue)
+	}
 	if strings.TrimSpace(value) != value || strings.ContainsFunc(value, func(c rune) bool { return c < ' ' || c > '~' }) {
 		return "", fmt.Errorf("header %s: only printable ASCII is allowed", name)
 	}
@@ -343,9 +346,6 @@ func (s signature) String() string {
 // parseSignature reads a Signature header that has each of the four parameters once, quoted, and
 // nothing else; spaces may follow the commas.
 func parseSignature(header string) (signature, error) {
-	if len(header) > maxSignatureHeader {
-		return signature{}, fmt.Errorf("header Signature is %d bytes long: at most %d are allowed", len(header), maxSignatureHeader)
-	}
 	var s signature
 	fields := map[string]*string{"keyId": &s.keyID, "algorithm": &s.algorithm, "headers": &s.headers, "signature": &s.bytes}
 	for part := range strings.SplitSeq(header, ",") {
