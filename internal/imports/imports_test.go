@@ -1,5 +1,6 @@
-// Package imports holds the test of who may import whom; the table is that of docs/architecture.md.
-// It has no code of its own and nothing imports it.
+// Package imports holds the tests of what may be imported: which package which other, along the
+// table of docs/architecture.md, and which modules, along docs/decisions. It has no code of
+// its own and nothing imports it.
 package imports
 
 import (

@@ -1,0 +1,41 @@
+.PHONY: run check lint test race bench sim replay
+
+# What a newcomer runs first: two organisations in conversation on this machine.
+run:
+	go run ./cmd/meridian demo
+
+# What must pass before anything lands. PostgreSQL's tests say what is missing where there is none.
+check: lint test race
+
+lint:
+	@unformatted=$$(go tool gofumpt -l .) && [ -z "$$unformatted" ] || { \
+		echo "not formatted; run: go tool gofumpt -w $$unformatted"; exit 1; }
+	go vet ./...
+	go tool staticcheck ./...
+
+test:
+	go test -timeout 15m ./...
+
+# The race detector needs a C compiler: without one the pass is left out, but never where CI is set.
+race:
+	@if command -v "$$(go env CC)" >/dev/null; then \
+		echo "go test -race -short ./..."; CGO_ENABLED=1 go test -race -short -timeout 15m ./...; \
+	elif [ -n "$$CI" ]; then \
+		echo "no C compiler for the race detector; install one (Debian: apt-get install gcc libc6-dev)"; exit 1; \
+	else \
+		echo "race pass left out: it needs a C compiler (Debian: apt-get install gcc libc6-dev)"; \
+	fi
+
+# The speed table of docs/performance.md. ARGS="--only post_rate --json" and the like are passed on.
+bench:
+	go run ./cmd/meridian bench $(ARGS)
+
+# Seeded simulations; SEEDS=FROM-TO goes on from where an earlier run stopped.
+SEEDS ?= 1-20000
+sim:
+	go test ./internal/sim -run Campaign -count=1 -timeout 0 -v -args -sim.seeds=$(SEEDS)
+
+# A mailing-list archive lived through again by three servers: make replay MBOX=FILE
+replay:
+	@[ -f "$(MBOX)" ] || { echo "make replay MBOX=FILE: name a mailing-list archive"; exit 1; }
+	go test ./internal/sim -run Replay -count=1 -timeout 1h -v -args -replay.mbox="$(abspath $(MBOX))"
