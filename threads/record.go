@@ -83,7 +83,16 @@ type PersonRecord struct {
 	Admin    bool
 	Bot      bool
 	Disabled bool
-	Version  int64
+	Hours    string    // working hours, JSON as the client interface takes it; "" for the default
+	Digest   string    // times of day for digests, JSON; "" for the default; never told to partners
+	Created  time.Time // of a person of this server
+	Version  int64     // the newest profile has the greatest; 0 while only the id is known
+}
+
+// MemberRecord is a member of a channel.
+type MemberRecord struct {
+	Person PersonRecord
+	Role   Role
 }
 
 // Entry is an event at its place in the journal.

@@ -1,0 +1,65 @@
+package threads
+
+import "time"
+
+// PartnerState is whether this server exchanges with a partner at all.
+type PartnerState string
+
+// States of a partner.
+const (
+	PartnerPending PartnerState = "pending" // seen, not decided by an administrator
+	PartnerAllowed PartnerState = "allowed"
+	PartnerBlocked PartnerState = "blocked"
+)
+
+// Partner is another organisation's server as this one knows it.
+type Partner struct {
+	Name        string // canonical server name
+	State       PartnerState
+	Key         Key    // pinned; zero until an administrator allows the partner
+	Fingerprint string // of Key, of the key first seen, or of the one an administrator expects
+	Verified    bool   // its .well-known over TLS gave Key
+	Hold        string // why nothing is exchanged for now, in plain words; "" when it is
+	Added       time.Time
+	Exchange
+}
+
+// Exchange is how it goes with a partner.
+type Exchange struct {
+	ContactIn  time.Time // last authenticated request from it; zero for never
+	ContactOut time.Time // last answer of it to a request of ours
+	Error      string    // the last one, in plain words; "" since it went well
+	Remedy     string    // what helps against Error
+	Attempts   int64     // failed in a row
+	NextTry    time.Time
+	ClockDiff  time.Duration // its clock less ours
+	Cursor     int64         // journal position up to which it was offered everything
+	Versions   []int64       // protocol versions that it speaks
+}
+
+// States of a channel at a partner, kept only while the channel is not abreast.
+const (
+	ChannelBehind   = "behind"   // it has less than Cursor says: more is to be sent
+	ChannelParked   = "parked"   // refused as a whole: an administrator has to look
+	ChannelRejected = "rejected" // the event after Have is refused, what came before is there
+)
+
+// PartnerChannel is one channel at one partner while it is behind, parked or
+// rejected there.
+type PartnerChannel struct {
+	Partner  string
+	Channel  Hash
+	State    string
+	Epoch    int64 // of this server's log in the channel
+	Have     int64 // seq up to which the partner has applied it
+	Since    time.Time
+	Attempts int64
+	Error    string
+	Remedy   string
+}
+
+// Backlog is what a partner has not been offered yet of this server's own events.
+type Backlog struct {
+	Events int64     // at most 10,000 are counted
+	Oldest time.Time // when the oldest was written; zero when there is none
+}
