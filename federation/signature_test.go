@@ -135,6 +135,18 @@ func TestVerifyingLeavesTheRequestAsItWas(t *testing.T) {
 	}
 }
 
+// Routers and proxies in front of the handler may change the parsed path; what was signed is what
+// was sent.
+func TestPathRewrittenBeforeTheCheckIsRefused(t *testing.T) {
+	key := testKey(1)
+	verifier := NewVerifier("kobo.example", pin("havel.example", publicOf(key)))
+	r := arrived(t, newSigner(t, "havel.example", key), "https://kobo.example/federation/v1/push", nil, testNow())
+	r.RequestURI = "/elsewhere" + r.RequestURI
+	if _, err := verifier.Verify(r, nil, testNow()); reasonOf(err) != reasonTarget {
+		t.Errorf("got %v, want reason %s", err, reasonTarget)
+	}
+}
+
 func TestFailedKeyLookupIsNotARefusal(t *testing.T) {
 	key := testKey(1)
 	down := errors.New("database is down")
