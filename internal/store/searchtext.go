@@ -7,7 +7,6 @@ import (
 	"unicode"
 	"unicode/utf8"
 
-	"golang.org/x/text/cases"
 	"golang.org/x/text/unicode/norm"
 )
 
@@ -44,11 +43,13 @@ func searchText(s string) string {
 
 // foldText does for any script what searchText does for ASCII.
 func foldText(s string) string {
-	folded := cases.Fold().String(norm.NFKD.String(s))
 	var plain strings.Builder
-	for _, r := range folded {
-		if !dropped(r) {
-			plain.WriteRune(r)
+	for _, r := range norm.NFKD.String(s) {
+		switch {
+		case r == 'ß' || r == 'ẞ':
+			plain.WriteString("ss")
+		case !dropped(r):
+			plain.WriteRune(unicode.ToLower(unicode.ToUpper(r)))
 		}
 	}
 	var out strings.Builder
