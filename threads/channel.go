@@ -30,6 +30,7 @@ type control struct {
 	people   map[string][]grant
 	servers  map[string]*member
 	numbers  []Hash // hash of control event n at n-1
+	times    []Time // and its time
 	final    map[Ref]Hash
 	requests map[string]int64 // request → number of the event it caused
 }
@@ -119,7 +120,7 @@ func (c *Channel) own() {
 	for name, m := range old.servers {
 		fresh.servers[name] = &member{slices.Clone(m.admissions), slices.Clip(m.keys)}
 	}
-	fresh.numbers = slices.Clip(old.numbers)
+	fresh.numbers, fresh.times = slices.Clip(old.numbers), slices.Clip(old.times)
 	fresh.final, fresh.requests = maps.Clone(old.final), maps.Clone(old.requests)
 	c.control, c.owned = &fresh, true
 }
@@ -206,6 +207,15 @@ func (c *Channel) HashAt(number int64) Hash {
 		return ""
 	}
 	return c.numbers[number-1]
+}
+
+// TimeAt is the time of the control event with that number, 0 when it is not
+// applied here.
+func (c *Channel) TimeAt(number int64) Time {
+	if number < 1 || number > int64(len(c.times)) {
+		return 0
+	}
+	return c.times[number-1]
 }
 
 // KeyAt is the key with that id which the control log knew for the server at

@@ -29,6 +29,7 @@ type View struct {
 type Target struct {
 	Ref
 	ID      Hash
+	Channel Hash
 	Type    string
 	Actor   string
 	Thread  Hash // of a message

@@ -4,6 +4,7 @@ import (
 	"crypto/ed25519"
 	"encoding/base64"
 	"fmt"
+	"slices"
 
 	"github.com/hdevalence/ed25519consensus"
 )
@@ -91,7 +92,7 @@ func (c *Channel) ApplyControl(e *Event) error {
 	if id, ok, _ := o.String("request"); ok {
 		c.requests[ServerOf(e.Header.Actor)+" "+id] = e.Header.Seq
 	}
-	c.numbers = append(c.numbers, e.ID)
+	c.numbers, c.times = append(c.numbers, e.ID), append(c.times, e.Header.Time)
 	c.Control = Head{LogID: ControlLog, Seq: e.Header.Seq, Hash: e.ID, Time: e.Header.Time}
 	return nil
 }
@@ -418,4 +419,40 @@ func checkSalt(o Object) error {
 		return refuse("shape", "/salt", "must be 16 random bytes in base64url")
 	}
 	return nil
+}
+
+// Reached are the logs of c in which removals among the events, already
+// applied, may have made earlier events void; and logs that they closed are
+// clipped to their cuts in c.
+func Reached(c *Channel, events []*Event) []LogID {
+	servers := map[string]bool{}
+	for _, e := range events {
+		o, err := ParseCanonical(e.Content, MaxContent)
+		if err != nil {
+			continue
+		}
+		switch e.Header.Type {
+		case TypeMemberRemoved:
+			person, _, _ := o.String("person")
+			servers[ServerOf(person)] = true
+		case TypeServerRemoved:
+			server, _, _ := o.String("server")
+			servers[server] = true
+		}
+	}
+	if len(servers) == 0 {
+		return nil
+	}
+	var reached []LogID
+	for id, log := range c.Logs {
+		if !servers[id.Origin] {
+			continue
+		}
+		reached = append(reached, id)
+		if cut, closed := c.CutOf(id); closed && log.Seq > cut.Seq {
+			log.Head = Head{LogID: id, Seq: cut.Seq, Hash: cut.Hash, Time: log.Time}
+		}
+	}
+	slices.SortFunc(reached, compareLogs)
+	return reached
 }

@@ -3,3 +3,210 @@
 // append, apply and commit, and only then answer and signal. It never reads a
 // clock or a socket and never decides what the rules decide.
 package journal
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"meridian/threads"
+)
+
+// Journal appends to one log of everything that this server accepted.
+type Journal struct {
+	store  Store
+	pen    threads.Pen // without an instant
+	commit func(Commit)
+
+	queue queue
+	room  *room // what waits; touched only by whoever writes
+
+	mu       sync.RWMutex // guards committed state
+	channels map[threads.Hash]*threads.Channel
+	targets  map[threads.Hash]threads.Target // threads that were referred to lately
+	changed  chan struct{}
+	last     int64
+	known    bool // last is what the store says
+}
+
+// Commit tells what one transaction did, for metrics and for followers' rings.
+type Commit struct {
+	Entries []Entry
+	Took    time.Duration // of the transaction
+	Waited  int           // events that wait unapplied
+}
+
+// Options are what a Journal is made of.
+type Options struct {
+	Store Store
+	// Pen is the server's name, key and source of salts; its instant is that of
+	// each request.
+	Pen threads.Pen
+	// Clock times commits and nothing else.
+	Clock func() time.Time
+	// Committed is called after each commit and before anybody is answered; nil
+	// for none. It must not block.
+	Committed func(Commit)
+}
+
+// New is a journal over the store. It must be the only one in this process.
+func New(o Options) *Journal {
+	j := &Journal{
+		store: o.Store, pen: o.Pen, commit: o.Committed, room: newRoom(),
+		channels: map[threads.Hash]*threads.Channel{}, targets: map[threads.Hash]threads.Target{},
+		changed: make(chan struct{}),
+	}
+	j.queue.clock = o.Clock
+	return j
+}
+
+// Changed is closed at the next commit; whoever waits reads on from its cursor.
+func (j *Journal) Changed() <-chan struct{} {
+	j.mu.RLock()
+	defer j.mu.RUnlock()
+	return j.changed
+}
+
+// Channel is the committed state of a channel, nil when it is unknown here. It
+// is shared and must not be changed.
+func (j *Journal) Channel(ctx context.Context, id threads.Hash) (*threads.Channel, error) {
+	j.mu.RLock()
+	c := j.channels[id]
+	j.mu.RUnlock()
+	if c != nil {
+		return c, nil
+	}
+	c, err := j.store.Channel(ctx, id)
+	if err != nil || c == nil {
+		return nil, err
+	}
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if newer := j.channels[id]; newer != nil {
+		return newer, nil
+	}
+	return c, nil
+}
+
+// batch is the state of one transaction: what it changed so far, seen by
+// nobody else until it is committed.
+type batch struct {
+	j        *Journal
+	tx       Tx
+	last     int64
+	channels map[threads.Hash]*threads.Channel
+	pending  map[threads.Hash][]Entry // to be appended, by channel
+	order    []threads.Hash
+	entries  []Entry // appended
+	targets  map[threads.Hash]threads.Target
+	hidden   bool // something was judged again
+}
+
+func (j *Journal) begin(tx Tx) (*batch, error) {
+	last, err := tx.Last()
+	if err != nil {
+		return nil, fmt.Errorf("read journal position: %w", err)
+	}
+	b := &batch{
+		j: j, tx: tx, last: last, channels: map[threads.Hash]*threads.Channel{},
+		pending: map[threads.Hash][]Entry{}, targets: map[threads.Hash]threads.Target{},
+	}
+	j.mu.RLock()
+	foreign := j.known && last != j.last
+	j.mu.RUnlock()
+	if foreign { // another node of this organisation wrote meanwhile
+		j.forget()
+	}
+	return b, nil
+}
+
+// forget drops what memory holds of the store's state.
+func (j *Journal) forget() {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	clear(j.channels)
+	clear(j.targets)
+	j.known = false
+}
+
+// channel is the state within the transaction, nil when unknown. Callers change
+// a Clone and put it back.
+func (b *batch) channel(id threads.Hash) (*threads.Channel, error) {
+	if c := b.channels[id]; c != nil {
+		return c, nil
+	}
+	b.j.mu.RLock()
+	c := b.j.channels[id]
+	b.j.mu.RUnlock()
+	if c != nil {
+		return c, nil
+	}
+	c, err := b.tx.Channel(id)
+	if err != nil {
+		return nil, fmt.Errorf("load channel %s: %w", id, err)
+	}
+	return c, nil
+}
+
+// add gives events of one channel their positions.
+func (b *batch) add(c *threads.Channel, events []*threads.Event, now time.Time) {
+	if b.channels[c.ID] == nil {
+		b.order = append(b.order, c.ID)
+	}
+	b.channels[c.ID] = c
+	for _, e := range events {
+		b.last++
+		entry := Entry{Pos: b.last, Event: e, At: now}
+		if e.Header.Log == threads.LogData {
+			entry.Void = c.Void(&e.Header)
+			entry.Effects = threads.EffectsOf(e)
+		}
+		b.pending[c.ID] = append(b.pending[c.ID], entry)
+	}
+}
+
+// flush hands the pending events of every channel to the store.
+func (b *batch) flush() error {
+	for _, id := range b.order {
+		if err := b.flushChannel(id); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (b *batch) flushChannel(id threads.Hash) error {
+	entries := b.pending[id]
+	if len(entries) == 0 {
+		return nil
+	}
+	if err := b.tx.Append(b.channels[id], entries); err != nil {
+		return fmt.Errorf("append to %s: %w", id, err)
+	}
+	b.entries = append(b.entries, entries...)
+	b.pending[id] = nil
+	return nil
+}
+
+// publish makes the committed state visible and wakes the followers.
+func (j *Journal) publish(b *batch) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	for id, c := range b.channels {
+		j.channels[id] = c
+	}
+	if b.hidden || len(j.targets) > maxTargets {
+		clear(j.targets)
+	}
+	for id, t := range b.targets {
+		j.targets[id] = t
+	}
+	j.last, j.known = b.last, true
+	if len(b.entries) > 0 {
+		close(j.changed)
+		j.changed = make(chan struct{})
+	}
+}
+
+const maxTargets = 4096

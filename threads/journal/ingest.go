@@ -1,0 +1,323 @@
+package journal
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"meridian/threads"
+)
+
+// Ingest takes in what a partner sent: of each log the good prefix, applied in
+// causal order; what cannot be applied yet waits. It answers after all that it
+// accepted is durable. Errors are of kind Unavailable: then nothing is known to
+// be stored and the partner sends again.
+func (j *Journal) Ingest(ctx context.Context, in threads.Batch) (threads.Answer, error) {
+	keys := j.verify(ctx, in.Events)
+	var answer threads.Answer
+	err := j.write(ctx, func(b *batch) error {
+		run := &intake{batch: b, in: in, keys: keys, channels: map[threads.Hash]*reach{}}
+		if err := run.all(); err != nil {
+			return err
+		}
+		answer = run.answer()
+		return nil
+	})
+	return answer, err
+}
+
+// Settle tries again what waits in every channel: for its time to come, or for
+// a dependency that nobody supplied for metAfter.
+func (j *Journal) Settle(ctx context.Context, now time.Time, metAfter time.Duration) error {
+	return j.write(ctx, func(b *batch) error {
+		run := &intake{batch: b, in: threads.Batch{Now: now, MetAfter: metAfter}, channels: map[threads.Hash]*reach{}}
+		for id := range j.room.channels {
+			if _, err := run.reach(id); err != nil {
+				return err
+			}
+		}
+		return run.settle()
+	})
+}
+
+// intake is one batch on its way in.
+type intake struct {
+	*batch
+	in       threads.Batch
+	keys     verified
+	channels map[threads.Hash]*reach
+}
+
+// reach is what the batch does to one channel.
+type reach struct {
+	c       *threads.Channel // this intake's own copy; nil when unknown
+	answer  threads.ChannelAnswer
+	ended   map[threads.LogID]bool // logs of which no more is taken in this exchange
+	taken   []*threads.Event
+	refill  []*threads.Event // held already: their contents may have been missing
+	control bool             // the control log moved
+}
+
+func (run *intake) all() error {
+	for i, e := range run.in.Events {
+		if err := run.one(i, e); err != nil {
+			return err
+		}
+	}
+	if err := run.settle(); err != nil {
+		return err
+	}
+	return run.fill()
+}
+
+func (run *intake) reach(id threads.Hash) (*reach, error) {
+	if r := run.channels[id]; r != nil {
+		return r, nil
+	}
+	c, err := run.channel(id)
+	if err != nil {
+		return nil, err
+	}
+	if c == nil {
+		expected, err := run.tx.Expected(id)
+		if err != nil {
+			return nil, fmt.Errorf("look up invitation to %s: %w", id, err)
+		}
+		if expected {
+			c = threads.NewChannel(id)
+		}
+	}
+	r := &reach{ended: map[threads.LogID]bool{}}
+	if c != nil {
+		r.c = c.Clone()
+	}
+	run.channels[id] = r
+	return r, nil
+}
+
+func (run *intake) one(i int, e *threads.Event) error {
+	r, err := run.reach(e.Channel())
+	if err != nil || r.ended[e.Header.LogID()] {
+		return err
+	}
+	refused := run.admit(r, e)
+	if refused == nil {
+		refused, err = run.place(r, e)
+	}
+	if err != nil {
+		return err
+	}
+	if refused != nil {
+		refused.Ref, refused.Index = e.Header.Ref(), i
+		r.answer.Refused = append(r.answer.Refused, *refused)
+		r.ended[e.Header.LogID()] = true
+	}
+	return nil
+}
+
+// admit says whether this partner may bring this event at all.
+func (run *intake) admit(r *reach, e *threads.Event) *threads.Refusal {
+	switch {
+	case r.c == nil:
+		return &threads.Refusal{Code: threads.RefusedUnknownChannel, Detail: "this server is not in that channel"}
+	case e.Header.Log == threads.LogControl:
+		return nil // it bears the host's signature, whoever brings it
+	case r.c.Control.Seq == 0 || !r.c.IsMember(run.pen().Server):
+		return &threads.Refusal{Code: threads.RefusedNotMember, Detail: "this server is not in that channel"}
+	case !r.c.IsMember(run.in.From):
+		return &threads.Refusal{Code: threads.RefusedNotMember, Detail: "the sender is no member of the channel as far as this server knows"}
+	}
+	return nil
+}
+
+func (run *intake) pen() *threads.Pen { return &run.j.pen }
+
+func (run *intake) place(r *reach, e *threads.Event) (*threads.Refusal, error) {
+	switch {
+	case e.Header.Log == threads.LogControl:
+		return run.placeControl(r, e)
+	case run.in.Below:
+		return run.placeBelow(r, e)
+	}
+	placement, want, refused := r.c.Place(e, run.pen().Server, run.in.Now, run.in.Now, run.in.MetAfter)
+	switch placement {
+	case threads.Misfits:
+		return refused, nil
+	case threads.Held:
+		return run.compare(r, e)
+	}
+	if want.LogID == threads.ControlLog && want.Seq > 0 {
+		// Its key may not be known yet, so it is not kept: the sender comes
+		// again once this server has the control event.
+		r.answer.Waiting = append(r.answer.Waiting, threads.Waiting{LogID: e.Header.LogID(), Seq: e.Header.Seq - 1, For: want})
+		r.ended[e.Header.LogID()] = true
+		return nil, nil
+	}
+	if ok, code := run.keys.signed(r.c, e); !ok {
+		return &threads.Refusal{Code: code, Detail: "the event does not bear its origin's signature"}, nil
+	}
+	if placement == threads.Fits {
+		r.c.Advance(e)
+		r.taken = append(r.taken, e)
+		return nil, nil
+	}
+	if !run.j.room.hold(&held{event: e, from: run.in.From, since: run.in.Now, want: want}) {
+		return &threads.Refusal{Code: threads.RefusedRetryLater, Detail: "too much of this origin waits already"}, nil
+	}
+	return nil, nil
+}
+
+func (run *intake) placeControl(r *reach, e *threads.Event) (*threads.Refusal, error) {
+	switch {
+	case e.Header.Seq <= r.c.Control.Seq:
+		if r.c.HashAt(e.Header.Seq) != e.ID {
+			return &threads.Refusal{Code: threads.RefusedFork, Detail: "another control event stands at this number"}, nil
+		}
+		return nil, nil
+	case e.Header.Seq > r.c.Control.Seq+1:
+		want := threads.Want{LogID: threads.ControlLog, Seq: r.c.Control.Seq + 1}
+		r.answer.Waiting = append(r.answer.Waiting, threads.Waiting{LogID: threads.ControlLog, Seq: r.c.Control.Seq, For: want})
+		r.ended[threads.ControlLog] = true
+		return nil, nil
+	}
+	if e.Header.Time.Wall().After(run.in.Now.Add(threads.MaxAhead)) {
+		return &threads.Refusal{Code: threads.RefusedTime, Detail: "lies ahead of this server's clock; send it again later"}, nil
+	}
+	err := r.c.CheckControl(e)
+	if err == nil {
+		err = r.c.ApplyControl(e)
+	}
+	var bad *threads.DecodeError
+	if errors.As(err, &bad) {
+		return &threads.Refusal{Code: bad.Code, Detail: bad.Error()}, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("apply control event: %w", err)
+	}
+	r.control = true
+	r.c.StartLogs(run.pen().Server)
+	r.taken = append(r.taken, e)
+	return nil, nil
+}
+
+func (run *intake) placeBelow(r *reach, e *threads.Event) (*threads.Refusal, error) {
+	placement, refused := r.c.PlaceBelow(e)
+	switch placement {
+	case threads.Misfits:
+		return refused, nil
+	case threads.Held:
+		return run.compare(r, e)
+	}
+	if ok, code := run.keys.signed(r.c, e); !ok {
+		return &threads.Refusal{Code: code, Detail: "the event does not bear its origin's signature"}, nil
+	}
+	r.c.Extend(e)
+	r.taken = append(r.taken, e)
+	return nil, nil
+}
+
+// compare checks that an event at a place that is taken is the one held there.
+func (run *intake) compare(r *reach, e *threads.Event) (*threads.Refusal, error) {
+	log := r.c.LogOf(e.Header.LogID())
+	if e.Header.Seq < log.From {
+		return nil, nil
+	}
+	for _, t := range r.taken {
+		if t.Header.Ref() == e.Header.Ref() {
+			return forked(t.ID, e), nil
+		}
+	}
+	hash := log.Hash
+	if e.Header.Seq != log.Seq {
+		err := run.flushChannel(r.c.ID)
+		if err != nil {
+			return nil, err
+		}
+		if hash, err = run.tx.HashAt(r.c.ID, e.Header.Ref()); err != nil {
+			return nil, fmt.Errorf("compare %v: %w", e.Header.Ref(), err)
+		}
+	}
+	refused := forked(hash, e)
+	if refused == nil && e.Content != nil {
+		r.refill = append(r.refill, e)
+	}
+	return refused, nil
+}
+
+func forked(have threads.Hash, e *threads.Event) *threads.Refusal {
+	if have == e.ID {
+		return nil
+	}
+	return &threads.Refusal{Code: threads.RefusedFork, Detail: "another event of this log stands at this place"}
+}
+
+// settle applies what waited and can be applied now, until nothing moves, and
+// hands all of it on to be stored.
+func (run *intake) settle() error {
+	for id, r := range run.channels {
+		if r.c == nil {
+			continue
+		}
+		for run.again(id, r) {
+		}
+		r.answer.Applied = len(r.taken)
+		if len(r.taken) == 0 {
+			continue
+		}
+		run.add(r.c, r.taken, run.in.Now)
+		if r.control {
+			if err := run.revoid(r.c, r.taken); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (run *intake) again(id threads.Hash, r *reach) (moved bool) {
+	for _, h := range run.j.room.at(id) {
+		e := h.event
+		placement, want, _ := r.c.Place(e, run.pen().Server, run.in.Now, h.since, run.in.MetAfter)
+		h.want = want
+		switch placement {
+		case threads.Waits:
+			continue
+		case threads.Fits:
+			if ok, _ := run.keys.signed(r.c, e); ok {
+				r.c.Advance(e)
+				r.taken = append(r.taken, e)
+				moved = true
+			}
+		}
+		run.j.room.drop(h)
+	}
+	return moved
+}
+
+func (run *intake) fill() error {
+	for _, r := range run.channels {
+		if len(r.refill) == 0 {
+			continue
+		}
+		if err := run.flushChannel(r.c.ID); err != nil {
+			return err
+		}
+		if err := run.tx.Fill(r.c, run.last, r.refill); err != nil {
+			return fmt.Errorf("fill contents: %w", err)
+		}
+	}
+	return nil
+}
+
+func (run *intake) answer() threads.Answer {
+	a := threads.Answer{Channels: map[threads.Hash]*threads.ChannelAnswer{}}
+	for id, r := range run.channels {
+		if r.c != nil {
+			r.answer.Control, r.answer.Frontier = r.c.Control, r.c.Frontier()
+			r.answer.Waiting = append(r.answer.Waiting, run.j.room.waiting(id)...)
+		}
+		a.Channels[id] = &r.answer
+	}
+	return a
+}
