@@ -224,7 +224,7 @@ func TestExchangeEndsAtItsTotalTime(t *testing.T) {
 		}
 	}))
 	defer server.Close()
-	client := NewClient(NewTransport([]netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}, nil), 200*time.Millisecond)
+	client := NewClient(NewTransport([]netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}, nil), 500*time.Millisecond)
 	status, err := get(client, server.URL)
 	if status != http.StatusOK || !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("%d, %v; want the body cut off by the deadline", status, err)
