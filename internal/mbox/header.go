@@ -39,7 +39,7 @@ func (p *parser) mail(data []byte) (Mail, bool) {
 		MessageID:  p.messageID(h),
 		InReplyTo:  ids(text(h, "In-Reply-To")),
 		References: ids(text(h, "References")),
-		From:       address(text(h, "From")),
+		From:       address(unfolded(h, "From")), // whose words are decoded after parsing
 		Subject:    cutText(text(h, "Subject"), subjectLimit),
 	}
 	m.InReplyTo = m.InReplyTo[:min(len(m.InReplyTo), idsLimit)]
@@ -66,6 +66,8 @@ func (p *parser) split(data []byte) (textproto.Header, []byte) {
 		switch {
 		case len(line) == 0:
 			return readHeader(&head), rest
+		case head.Len()+len(line) > headerLimit:
+			p.odd(fmt.Sprintf("a header over %d bytes, the rest of it was left out", headerLimit))
 		case folded || field.Match(line):
 			head.Write(line)
 			head.WriteString("\r\n")
@@ -93,8 +95,13 @@ func readHeader(head *bytes.Buffer) textproto.Header {
 
 // text is a field on one line, decoded, empty if missing.
 func text(h textproto.Header, key string) string {
+	return oneLine(decodeWords(unfolded(h, key)))
+}
+
+// unfolded is a field on one line with its encoded words as they stand.
+func unfolded(h textproto.Header, key string) string {
 	raw, _ := decodeText([]byte(h.Get(key)), "")
-	return oneLine(decodeWords(raw))
+	return oneLine(raw)
 }
 
 func (p *parser) messageID(h textproto.Header) string {
@@ -138,21 +145,28 @@ func identifier(s string) string {
 // address reads the first author of a From field, however it was written.
 func address(value string) Address {
 	value = cutText(value, 4*idLimit)
-	name, addr := "", ""
+	var name, addr string
 	if list, err := mail.ParseAddressList(value); err == nil {
 		name, addr = list[0].Name, list[0].Address
-	} else if at := anyAddr.FindString(value); at != "" {
-		name, addr = strings.Replace(value, at, "", 1), at
-	} else if at := atAddr.FindStringSubmatch(value); at != nil {
-		name, addr = value[len(at[0]):], at[1]+"@"+at[2]
 	} else {
-		name = value
+		name, addr = looseAddress(value)
 	}
 	if addr = identifier(oneLine(addr)); len(addr) > idLimit {
 		addr = ""
 	}
 	name = norm.NFC.String(oneLine(decodeWords(name)))
-	return Address{Name: cutText(strings.Trim(name, `<>()"' `), idLimit), Addr: addr}
+	return Address{Name: cutText(name, idLimit), Addr: addr}
+}
+
+// looseAddress finds what looks like an address and takes the rest for the name.
+func looseAddress(value string) (name, addr string) {
+	name = value
+	if at := anyAddr.FindString(value); at != "" {
+		name, addr = strings.Replace(value, at, "", 1), at
+	} else if at := atAddr.FindStringSubmatch(value); at != nil {
+		name, addr = value[len(at[0]):], at[1]+"@"+at[2]
+	}
+	return strings.Trim(name, `<>()"' `), addr
 }
 
 // cutText shortens a text of one line to at most limit bytes.

@@ -21,6 +21,7 @@ const BodyLimit = 60_000
 
 const (
 	mailLimit    = 25 << 20 // bytes of one mail as the archive has it
+	headerLimit  = 1 << 20  // bytes of the header of a mail or a part
 	subjectLimit = 1_000    // bytes
 	idLimit      = 256      // bytes of a Message-ID, a name or an address
 	idsLimit     = 100      // ids kept of one References field
@@ -68,13 +69,19 @@ type Oddity struct {
 func (o Oddity) String() string { return fmt.Sprintf("line %d: %s", o.Line, o.What) }
 
 // Read calls each for every mail of the archive in its order, and odd for every
-// oddity before the mail it concerns. It holds one mail at a time; a mail over
+// oddity, once a mail, before the mail it concerns. It holds one mail at a time; a mail over
 // 25 MiB is left out and is an oddity. Read stops at the first error of each,
 // which it returns as it is, or of r; text that is no archive gives
 // ErrNotArchive, an empty one nothing. Neither function may be nil.
 func Read(r io.Reader, each func(Mail) error, odd func(Oddity)) error {
 	return split(r, func(line int, data []byte) error {
-		p := parser{odd: func(what string) { odd(Oddity{Line: line, What: what}) }}
+		said := map[string]bool{}
+		p := parser{odd: func(what string) {
+			if !said[what] {
+				said[what] = true
+				odd(Oddity{Line: line, What: what})
+			}
+		}}
 		mail, ok := p.mail(data)
 		if !ok {
 			return nil

@@ -124,6 +124,17 @@ func TestMailOverTheLimitIsLeftOutAndTheNextIsRead(t *testing.T) {
 	}
 }
 
+func TestMailOverTheLimitIsNotHeld(t *testing.T) {
+	s := splitter{begin: 1}
+	chunk := bytes.Repeat([]byte("x"), 1<<20)
+	for range 4 * mailLimit / len(chunk) {
+		s.add(chunk, false)
+	}
+	if cap(s.data) > 2*mailLimit {
+		t.Errorf("%d bytes held", cap(s.data))
+	}
+}
+
 func TestLineEndsDoNotMatter(t *testing.T) {
 	archive := mailText(1, "one\n>From two") + mailText(2, "three")
 	want, _ := readAll(t, archive)
@@ -173,5 +184,16 @@ func TestKeyTellsMailsWithoutAnIDApart(t *testing.T) {
 	mails, _ := readAll(t, strip.Replace(mailText(1, "same")+mailText(2, "same")+mailText(2, "other")))
 	if mails[0].Key() != mails[1].Key() || mails[0].Key() == mails[2].Key() {
 		t.Errorf("keys %q, %q, %q", mails[0].Key(), mails[1].Key(), mails[2].Key())
+	}
+}
+
+func TestHugeHeaderIsCutAndItsMailRead(t *testing.T) {
+	mails, odd := readAll(t, strings.Replace(mailText(1, "text"), "Date:", strings.Repeat("X-Pad: 0123456789\n", 80_000)+"Date:", 1))
+	if len(mails) != 1 || mails[0].Body != "text" || mails[0].MessageID != "1@x" {
+		t.Fatalf("read %+v", mails)
+	}
+	want := []Oddity{{1, "a header over 1048576 bytes, the rest of it was left out"}, {1, "no Date"}}
+	if diff := cmp.Diff(want, odd); diff != "" {
+		t.Errorf("oddities (-want +got)\n%s", diff)
 	}
 }
