@@ -1,0 +1,191 @@
+package threads
+
+import (
+	"bytes"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"flag"
+	"os"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+var update = flag.Bool("update", false, "write the golden files anew")
+
+const vectorFile = "../docs/vectors/events.json"
+
+// vectors are what another implementation checks itself against.
+type vectors struct {
+	About   string         `json:"about"`
+	Rules   int            `json:"rules"`
+	Keys    []vectorKey    `json:"keys"`
+	Events  []vectorEvent  `json:"events"`
+	Void    []vectorVoid   `json:"void"`
+	Refused []vectorRefuse `json:"refused"`
+}
+
+type vectorKey struct {
+	Server string `json:"server"`
+	ID     string `json:"id"`
+	Public string `json:"public"`
+}
+
+type vectorEvent struct {
+	Name    string `json:"name"`
+	ID      Hash   `json:"id"`
+	Header  string `json:"header"`
+	Content string `json:"content"`
+	Sig     string `json:"sig"`
+}
+
+type vectorVoid struct {
+	ID             Hash   `json:"id"`
+	AtControl      int64  `json:"at_control"`
+	Void           bool   `json:"void"`
+	ControlMatters string `json:"why"`
+}
+
+type vectorRefuse struct {
+	Name   string `json:"name"`
+	Header string `json:"header"`
+	Code   string `json:"code"`
+}
+
+func TestVectorsSayWhatTheCodeDoes(t *testing.T) {
+	made := makeVectors(t)
+	var text bytes.Buffer
+	enc := json.NewEncoder(&text)
+	enc.SetEscapeHTML(false)
+	enc.SetIndent("", "  ")
+	if err := enc.Encode(made); err != nil {
+		t.Fatal(err)
+	}
+	if *update {
+		if err := os.WriteFile(vectorFile, text.Bytes(), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	written, err := os.ReadFile(vectorFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(written, text.Bytes()) {
+		t.Error("docs/vectors/events.json is not what the code makes; if the rules changed on purpose, run go test ./threads -run Vectors -update")
+	}
+	checkVectors(t, written)
+}
+
+// checkVectors reads the file as another implementation would.
+func checkVectors(t *testing.T, text []byte) {
+	var v vectors
+	if err := json.Unmarshal(text, &v); err != nil {
+		t.Fatal(err)
+	}
+	keys := map[string][]byte{}
+	for _, k := range v.Keys {
+		keys[k.ID] = unhex(t, k.Public)
+	}
+	c := NewChannel(v.Events[0].ID)
+	byID := map[Hash]*Event{}
+	for _, in := range v.Events {
+		e, err := Decode([]byte(in.Header), unhex(t, in.Sig), []byte(in.Content))
+		if err != nil {
+			t.Fatalf("%s: %v", in.Name, err)
+		}
+		if e.ID != in.ID || !Verify(keys[e.Header.Key], SigningBytes(e.HeaderBytes), e.Sig) {
+			t.Errorf("%s: the id or the signature is not the one given", in.Name)
+		}
+		byID[e.ID] = e
+		if e.Header.Log == LogControl {
+			if err := c.CheckControl(e); err != nil {
+				t.Fatalf("%s: %v", in.Name, err)
+			}
+			if err := c.ApplyControl(e); err != nil {
+				t.Fatalf("%s: %v", in.Name, err)
+			}
+		}
+		for _, w := range v.Void {
+			if w.AtControl == c.Control.Seq && e.Header.Log == LogControl && byID[w.ID] != nil && c.Void(&byID[w.ID].Header) != w.Void {
+				t.Errorf("%s at control event %d: void = %v", w.ID, w.AtControl, !w.Void)
+			}
+		}
+	}
+	for _, r := range v.Refused {
+		var bad *DecodeError
+		if _, err := DecodeHeader([]byte(r.Header)); !errors.As(err, &bad) || bad.Code != r.Code {
+			t.Errorf("%s: %v, want code %s", r.Name, err, r.Code)
+		}
+	}
+}
+
+func makeVectors(t *testing.T) vectors {
+	g := newGuestbook(t)
+	v := vectors{
+		About: "Events of one channel in the order given, with their exact bytes; what becomes void by later control events; headers that are refused, with the code. See docs/protocol.md.",
+		Rules: RulesVersion,
+	}
+	for _, a := range []*actor{g.kobo, g.havel} {
+		v.Keys = append(v.Keys, vectorKey{a.name, a.key().ID, base64.RawURLEncoding.EncodeToString(a.key().Public)})
+	}
+	add := func(name string, events ...*Event) {
+		for _, e := range events {
+			v.Events = append(v.Events, vectorEvent{name, e.ID, string(e.HeaderBytes), string(e.Content), base64.RawURLEncoding.EncodeToString(e.Sig)})
+		}
+	}
+	add("the host creates the channel", g.control[0])
+	add("a person of another server joins, with its acceptance", g.control[1])
+	thread := g.write("Grüße aus Berlin — 東京 \" \\ \u0001")
+	add("a thread, with text that needs escaping", thread)
+	message := g.sealed(Draft{Type: TypeMessagePosted, Content: AppendMessage(nil, &Message{Thread: thread.ID, Body: "When does the crane arrive?"}, g.havel.pen().Salt())})
+	add("a message", message)
+	g.arrive(thread, message)
+	edit := g.sealed(Draft{Type: TypeMessageEdited, Content: AppendEdit(nil, message.ID, "When does the second crane arrive?", g.havel.pen().Salt())})
+	add("an edit that the host has not received when it removes the person", edit)
+	erased := g.sealed(Draft{Type: TypeMessageErased, Erases: message.ID, Content: AppendTombstone(nil, Tombstone{Thread: thread.ID}, g.havel.pen().Salt())})
+	add("an erasure", erased)
+	reaction := g.sealed(Draft{Type: TypeReactionSet, Content: AppendReaction(nil, message.ID, "👍", true, g.havel.pen().Salt())})
+	add("a reaction", reaction)
+	g.command(RemoveMember{Channel: g.host.ID, Person: g.mia})
+	add("the person is removed, with cuts, and with her the server whose last person she was", g.control[2:]...)
+	for _, w := range []struct {
+		e    *Event
+		void bool
+		why  string
+	}{{thread, false, "below the cut"}, {message, false, "at the cut"}, {edit, true, "beyond the cut"}, {reaction, true, "beyond the cut"}} {
+		v.Void = append(v.Void, vectorVoid{w.e.ID, 3, w.void, w.why})
+	}
+	v.Refused = refusedHeaders(string(message.HeaderBytes))
+	return v
+}
+
+// sealed is a data event of mia's at havel.
+func (g *guestbook) sealed(d Draft) *Event {
+	g.kobo.t.Helper()
+	d.Actor = g.mia
+	e, err := g.away.SealData(d, g.havel.pen())
+	if err != nil {
+		g.kobo.t.Fatal(err)
+	}
+	return e
+}
+
+func refusedHeaders(good string) []vectorRefuse {
+	change := func(name, old, with, code string) vectorRefuse {
+		return vectorRefuse{name, strings.Replace(good, old, with, 1), code}
+	}
+	return []vectorRefuse{
+		change("a space between members", `,"channel"`, `, "channel"`, DecodeSpacing),
+		change("members out of order", `{"actor"`, `{"z":1,"actor"`, DecodeOrder),
+		change("a number that is not an integer", `"seq":2`, `"seq":2.0`, DecodeNumber),
+		change("a key twice", `"v":1`, `"v":1,"v":1`, DecodeDuplicateKey),
+		change("a key again in another case", `"v":1}`, `"v":1,"ſeq":1}`, DecodeDuplicateKey),
+		change("something after the value", `"v":1}`, `"v":1}{}`, DecodeTrailing),
+		change("an unknown version", `"v":1`, `"v":2`, "version"),
+		change("a person of another server", `people/`, `people/x`, "shape"),
+		change("another origin than the person's", `"origin":"havel.example"`, `"origin":"kobo.example"`, "origin"),
+		{"no admission in the epoch", regexp.MustCompile(`"epoch":\d+`).ReplaceAllString(good, `"epoch":1`), "shape"},
+		{"a time before the year 2000", regexp.MustCompile(`"time":\d+`).ReplaceAllString(good, `"time":1`), "time"},
+	}
+}
