@@ -26,6 +26,7 @@ type control struct {
 	Archived bool
 	Created  Time
 	Control  Head
+	Named    Time // of the newest heads.named, 0 before the first
 
 	people   map[string][]grant
 	servers  map[string]*member

@@ -232,6 +232,7 @@ func applyHeadsNamed(c *Channel, e *Event, o Object) error {
 		return err
 	}
 	c.nameFinal(heads)
+	c.Named = e.Header.Time
 	return nil
 }
 

@@ -1,6 +1,9 @@
 package threads
 
-import "encoding/base64"
+import (
+	"encoding/base64"
+	"time"
+)
 
 // Limits of a channel (protocol.md §2).
 const (
@@ -338,4 +341,26 @@ func (c NameHeads) Decide(v *View) error {
 	w.dst = AppendHeads(w.dst, fresh)
 	w.text("salt", v.Pen.Salt())
 	return v.control(Draft{Type: TypeHeadsNamed, Content: append(w.dst, '}')})
+}
+
+// namingInterval is how often at most a host names the heads of a channel.
+const namingInterval = 24 * time.Hour
+
+// NamingDue reports whether server, as the channel's host, is to name its heads
+// now, and the owner on whose behalf.
+func (c *Channel) NamingDue(server string, now time.Time) (owner string, due bool) {
+	if c.Host != server || c.Archived || now.Sub(max(c.Named, c.Created).Wall()) < namingInterval {
+		return "", false
+	}
+	for _, p := range c.People() {
+		if p.Role == RoleOwner && (owner == "" || ServerOf(p.ID) == server) {
+			owner = p.ID
+		}
+	}
+	for _, h := range c.Frontier() {
+		if c.FinalAt(Ref{h.LogID, h.Seq}) == "" {
+			return owner, owner != ""
+		}
+	}
+	return "", false
 }
