@@ -77,7 +77,7 @@ type admission struct {
 	number  int64
 	removed int64 // number of server.removed, 0 while it lasts
 	cuts    map[LogID]Cut
-	start   map[LogID]Cut // heads named when it was admitted
+	start   map[LogID]Start // heads named when it was admitted
 }
 
 // Key is a server's signing key as the control log records it.
@@ -192,7 +192,7 @@ func (c *Channel) RemovedAt(server string) int64 {
 
 // Start is the frontier that was named when the server was last admitted: what
 // lies at or below it is history to the newcomer.
-func (c *Channel) Start(server string) map[LogID]Cut {
+func (c *Channel) Start(server string) map[LogID]Start {
 	if m := c.servers[server]; m != nil {
 		return m.last().start
 	}

@@ -143,7 +143,7 @@ func applyJoined(c *Channel, e *Event, o Object) error {
 		return err
 	}
 	server := ServerOf(person)
-	heads, err := decodeHeads(o, "heads")
+	starts, err := decodeStarts(o)
 	if err != nil {
 		return err
 	}
@@ -151,7 +151,7 @@ func applyJoined(c *Channel, e *Event, o Object) error {
 	if err != nil {
 		return err
 	}
-	if err := c.admit(server, key, e.Header.Seq, heads); err != nil {
+	if err := c.admit(server, key, e.Header.Seq, starts); err != nil {
 		return err
 	}
 	c.grant(person, grant{number: e.Header.Seq, role: role})
@@ -159,7 +159,7 @@ func applyJoined(c *Channel, e *Event, o Object) error {
 }
 
 // admit makes a server a member, or leaves one that is already as it is.
-func (c *Channel) admit(server string, key Key, number int64, heads map[LogID]Cut) error {
+func (c *Channel) admit(server string, key Key, number int64, starts map[LogID]Start) error {
 	key.From = number
 	m := c.servers[server]
 	if m == nil {
@@ -176,7 +176,10 @@ func (c *Channel) admit(server string, key Key, number int64, heads map[LogID]Cu
 	if len(m.admissions) > 0 && m.last().removed == 0 {
 		return nil
 	}
-	m.admissions = append(m.admissions, admission{number: number, start: heads})
+	m.admissions = append(m.admissions, admission{number: number, start: starts})
+	for id, at := range starts {
+		c.final[Ref{id, at.Seq}] = at.Hash
+	}
 	return nil
 }
 
@@ -367,7 +370,7 @@ func decodeKey(o Object) (Key, error) {
 }
 
 // AppendHeads appends heads as [[origin, epoch, seq, hash], …], the form they
-// have in cuts, starting frontiers and heads.named.
+// have in cuts and heads.named.
 func AppendHeads(dst []byte, heads []Head) []byte {
 	dst = append(dst, '[')
 	for i, h := range heads {

@@ -159,7 +159,7 @@ func (c Join) Decide(v *View) error {
 	}
 	if !v.Channel.IsMember(server) {
 		w.key("heads")
-		w.dst = AppendHeads(w.dst, v.Channel.Frontier())
+		w.dst = appendStarts(w.dst, v.Channel)
 	}
 	w.key("key")
 	w.dst = AppendKey(w.dst, key)

@@ -35,6 +35,9 @@ func (c *Channel) Place(e *Event, self string, now, since time.Time, metAfter ti
 	if cut, closed := c.CutOf(id); closed && h.Seq > cut.Seq {
 		return refusal(e, RefusedRemoved, fmt.Sprintf("its server's log was closed at %d", cut.Seq))
 	}
+	if final := c.FinalAt(h.Ref()); final != "" && final != e.ID {
+		return refusal(e, RefusedFork, "the control log names another event for this place")
+	}
 	log := c.LogOf(id)
 	switch {
 	case h.Seq <= log.Seq:
@@ -99,16 +102,4 @@ func (c *Channel) PlaceBelow(e *Event) (Placement, *Refusal) {
 func (c *Channel) Extend(e *Event) {
 	log := c.Logs[e.Header.LogID()]
 	log.From, log.Before = e.Header.Seq, e.Header.Prev
-}
-
-// StartLogs gives a newcomer the heads that were named when its server was
-// admitted: what follows them is verified from there, what lies below is
-// history. A server that holds more of a log already keeps it.
-func (c *Channel) StartLogs(self string) {
-	for id, at := range c.Start(self) {
-		if log := c.Logs[id]; id.Origin == self || at.Seq == 0 || log != nil && (log.Seq >= at.Seq || c.Settings.History == "full") {
-			continue
-		}
-		c.Logs[id] = &Log{Head: Head{LogID: id, Seq: at.Seq, Hash: at.Hash}, From: at.Seq + 1, Before: at.Hash}
-	}
 }

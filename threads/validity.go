@@ -6,8 +6,9 @@ package threads
 // the same.
 //
 // The newest grant that the author's server had applied must give the right. A
-// later removal voids what lies beyond its cut of the log; any later lessening
-// voids what was written knowing of it; a new grant ends the reach of both.
+// lessening voids what was written knowing of it. The next removal voids what
+// lies beyond its cut of the log, whatever roles the person had in between: its
+// reach ends with the grant that follows it and with nothing else.
 func (c *Channel) Void(h *Header) bool {
 	if cut, closed := c.CutOf(h.LogID()); closed && h.Seq > cut.Seq {
 		return true
@@ -25,11 +26,11 @@ func (c *Channel) May(h *Header, right Right) bool {
 		return false
 	}
 	for _, g := range grants[given+1:] {
-		if g.role.Gives(right) {
-			return true
-		}
-		if g.number <= h.Control.Number || g.removal && h.Seq > g.cuts[h.LogID()].Seq {
+		if g.number <= h.Control.Number {
 			return false
+		}
+		if g.removal {
+			return h.Seq <= g.cuts[h.LogID()].Seq
 		}
 	}
 	return true

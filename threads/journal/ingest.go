@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"meridian/threads"
@@ -32,7 +34,7 @@ func (j *Journal) Ingest(ctx context.Context, in threads.Batch) (threads.Answer,
 func (j *Journal) Settle(ctx context.Context, now time.Time, metAfter time.Duration) error {
 	return j.write(ctx, func(b *batch) error {
 		run := &intake{batch: b, in: threads.Batch{Now: now, MetAfter: metAfter}, channels: map[threads.Hash]*reach{}}
-		for id := range j.room.channels {
+		for _, id := range slices.Sorted(maps.Keys(j.room.channels)) {
 			if _, err := run.reach(id); err != nil {
 				return err
 			}
@@ -47,6 +49,7 @@ type intake struct {
 	in       threads.Batch
 	keys     verified
 	channels map[threads.Hash]*reach
+	reached  []threads.Hash // channels, in the order of the batch
 }
 
 // reach is what the batch does to one channel.
@@ -93,6 +96,7 @@ func (run *intake) reach(id threads.Hash) (*reach, error) {
 		r.c = c.Clone()
 	}
 	run.channels[id] = r
+	run.reached = append(run.reached, id)
 	return r, nil
 }
 
@@ -196,7 +200,9 @@ func (run *intake) placeControl(r *reach, e *threads.Event) (*threads.Refusal, e
 		return nil, fmt.Errorf("apply control event: %w", err)
 	}
 	r.control = true
-	r.c.StartLogs(run.pen().Server)
+	if self := run.pen().Server; r.c.Admission(self) == e.Header.Seq {
+		r.c.StartLogs(self)
+	}
 	r.taken = append(r.taken, e)
 	return nil, nil
 }
@@ -255,7 +261,8 @@ func forked(have threads.Hash, e *threads.Event) *threads.Refusal {
 // settle applies what waited and can be applied now, until nothing moves, and
 // hands all of it on to be stored.
 func (run *intake) settle() error {
-	for id, r := range run.channels {
+	for _, id := range run.reached {
+		r := run.channels[id]
 		if r.c == nil {
 			continue
 		}
@@ -296,7 +303,8 @@ func (run *intake) again(id threads.Hash, r *reach) (moved bool) {
 }
 
 func (run *intake) fill() error {
-	for _, r := range run.channels {
+	for _, id := range run.reached {
+		r := run.channels[id]
 		if len(r.refill) == 0 {
 			continue
 		}

@@ -1,0 +1,77 @@
+package threads
+
+import "fmt"
+
+// Start is where a newcomer's copy of a log begins: after the event at Seq. The
+// host vouches for what the next event is checked against, because a newcomer
+// that did not check it would hold what the others refused.
+type Start struct {
+	Cut
+	Time    Time  // of the event at Seq
+	Control int64 // the control number that it names
+}
+
+// StartLogs gives a newcomer the heads that were named when its server was
+// admitted: what follows them is verified from there, what lies below is
+// history. A server that holds more of a log already keeps it.
+func (c *Channel) StartLogs(self string) {
+	for id, at := range c.Start(self) {
+		if log := c.Logs[id]; id.Origin == self || at.Seq == 0 || log != nil && (log.Seq >= at.Seq || c.Settings.History == "full") {
+			continue
+		}
+		c.Logs[id] = &Log{Head: Head{LogID: id, Seq: at.Seq, Hash: at.Hash, Time: at.Time}, From: at.Seq + 1, Before: at.Hash, Control: at.Control}
+	}
+}
+
+// appendStarts appends where a newcomer's copies begin, as
+// [[origin, epoch, seq, hash, time, control], …].
+func appendStarts(dst []byte, c *Channel) []byte {
+	dst = append(dst, '[')
+	for i, h := range c.Frontier() {
+		if i > 0 {
+			dst = append(dst, ',')
+		}
+		dst = append(dst, '[')
+		dst = AppendString(dst, h.Origin)
+		for _, n := range [...]int64{h.Epoch, h.Seq} {
+			dst = AppendInt(append(dst, ','), n)
+		}
+		dst = AppendString(append(dst, ','), h.Hash)
+		for _, n := range [...]int64{int64(h.Time), c.Logs[h.LogID].Control} {
+			dst = AppendInt(append(dst, ','), n)
+		}
+		dst = append(dst, ']')
+	}
+	return append(dst, ']')
+}
+
+func decodeStarts(o Object) (map[LogID]Start, error) {
+	a, ok, err := o.Array("heads")
+	if err != nil || !ok {
+		return nil, err
+	}
+	starts := make(map[LogID]Start, a.Len())
+	for i := range a.Len() {
+		bad := refuse("shape", fmt.Sprintf("/heads/%d", i), "must be [origin, epoch, seq, hash, time, control]")
+		t, err := a.Array(i)
+		if err != nil || t.Len() != 6 {
+			return nil, bad
+		}
+		var errs [6]error
+		var id LogID
+		var at Start
+		var clock int64
+		id.Origin, errs[0] = t.String(0)
+		id.Epoch, errs[1] = t.Int(1)
+		at.Seq, errs[2] = t.Int(2)
+		at.Hash, errs[3] = t.String(3)
+		clock, errs[4] = t.Int(4)
+		at.Control, errs[5] = t.Int(5)
+		at.Time = Time(clock)
+		if errs != [6]error{} || !isServerName(id.Origin) || at.Seq < 1 || !IsHash(at.Hash) {
+			return nil, bad
+		}
+		starts[id] = at
+	}
+	return starts, nil
+}
