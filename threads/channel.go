@@ -190,6 +190,24 @@ func (c *Channel) RemovedAt(server string) int64 {
 	return 0
 }
 
+// Admitted is the latest admission of a server that is or was a member.
+type Admitted struct {
+	Server  string
+	Number  int64 // of the control event that admitted it
+	Removed int64 // likewise, 0 while it is a member
+}
+
+// Admissions lists the latest admission of every server that is or was a
+// member, by name.
+func (c *Channel) Admissions() []Admitted {
+	all := make([]Admitted, 0, len(c.servers))
+	for name, m := range c.servers {
+		all = append(all, Admitted{name, m.last().number, m.last().removed})
+	}
+	slices.SortFunc(all, func(a, b Admitted) int { return strings.Compare(a.Server, b.Server) })
+	return all
+}
+
 // Start is the frontier that was named when the server was last admitted: what
 // lies at or below it is history to the newcomer.
 func (c *Channel) Start(server string) map[LogID]Start {

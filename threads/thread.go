@@ -82,6 +82,9 @@ func flagWrites(id Hash, o Object, key, prefix string, out *Effects) error {
 	}
 	for i := range flags.Len() {
 		name := flags.Key(i)
+		if err := CheckIdentifier(name); err != nil {
+			return err
+		}
 		if _, _, err := flags.Bool(name); err != nil {
 			return err
 		}

@@ -44,3 +44,29 @@ func newestGiving(grants []grant, number int64, need Right) int {
 	}
 	return -1
 }
+
+// LowestCut is the least seq at which a removal that is numbered beyond after
+// cuts the log: what lies at or below it is judged as before. found is false
+// when no such removal reaches the log.
+func (c *Channel) LowestCut(id LogID, after int64) (seq int64, found bool) {
+	lower := func(to int64) {
+		if !found || to < seq {
+			seq, found = to, true
+		}
+	}
+	for person, grants := range c.people {
+		for _, g := range grants {
+			if g.removal && g.number > after && ServerOf(person) == id.Origin {
+				lower(g.cuts[id].Seq)
+			}
+		}
+	}
+	if m := c.servers[id.Origin]; m != nil {
+		for _, a := range m.admissions {
+			if a.removed > after {
+				lower(a.cuts[id].Seq)
+			}
+		}
+	}
+	return seq, found
+}

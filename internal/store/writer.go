@@ -16,6 +16,7 @@ type writer struct {
 	conn  *sqlx.Conn
 	bind  func(string) string
 	stmts map[string]*sql.Stmt
+	names *names
 }
 
 // pinned is the writer, connected anew when there is none. s.pen must be held.
@@ -27,7 +28,7 @@ func (s *Store) pinned(ctx context.Context) (*writer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("connect to the database: %w", err)
 	}
-	s.writer = &writer{conn: conn, bind: s.bind, stmts: map[string]*sql.Stmt{}}
+	s.writer = &writer{conn: conn, bind: s.bind, stmts: map[string]*sql.Stmt{}, names: newNames()}
 	return s.writer, nil
 }
 

@@ -1,0 +1,273 @@
+package store
+
+import (
+	"database/sql"
+	"encoding/json"
+	"fmt"
+	"strings"
+
+	"meridian/threads"
+)
+
+// Flags of a message. A hidden one is void; its author's server alone keeps it.
+const (
+	messageHidden = 1
+	messageErased = 2
+	messageEdited = 4
+)
+
+// messageRow is a message as its thread shows it.
+type messageRow struct {
+	thread, sort, flags int64
+	parent              []byte
+}
+
+func (m *messageRow) counts() bool { return m != nil && m.flags&(messageHidden|messageErased) == 0 }
+
+// settleMessage makes a message's row, its words and its thread's counters from
+// its event, the erasures and the edits of it.
+func (t *tx) settleMessage(ch *touched, row *stored) error {
+	erased, at, err := t.erasureOf(ch.id, row.event)
+	if err != nil {
+		return err
+	}
+	if err := t.settleErased(ch, row, erased); err != nil {
+		return err
+	}
+	old, err := t.messageAt(row.pos)
+	if err != nil {
+		return err
+	}
+	var fresh *messageRow
+	var body string
+	if erased {
+		fresh, err = t.tombstone(ch, row, at, old)
+	} else {
+		fresh, body, err = t.standing(ch, row)
+	}
+	if err != nil {
+		return err
+	}
+	if err := t.replaceMessage(ch, row, old, fresh); err != nil {
+		return err
+	}
+	if err := t.dropWords(row.pos); err != nil {
+		return err
+	}
+	if fresh.counts() {
+		t.addWords(row.pos, body)
+	}
+	return nil
+}
+
+// settleErased makes the contents of a message and of its edits follow whether
+// it is erased.
+func (t *tx) settleErased(ch *touched, row *stored, erased bool) error {
+	was := row.flags&eventErased != 0
+	if err := t.markErased(row, erased); err != nil || !was && !erased {
+		return err
+	}
+	object := []any{ch.id, raw(row.event.ID), threads.FieldBody}
+	const edits = " from write where channel = ? and object = ? and field = ?"
+	if erased {
+		err := t.exec("update event set content = null, flags = flags | 4 where pos in (select pos"+edits+" and value is not null)", object...)
+		if err != nil {
+			return err
+		}
+		return t.exec("update write set value = null where channel = ? and object = ? and field = ?", object...)
+	}
+	// The erasure turned out void: the edits are missing, and write again once they are filled.
+	err := t.exec("update event set flags = flags & 3 where pos in (select pos"+edits+" and value is null)", object...)
+	if err != nil {
+		return err
+	}
+	return t.exec("delete"+edits+" and value is null", object...)
+}
+
+func (t *tx) messageAt(pos int64) (*messageRow, error) {
+	m := &messageRow{}
+	found, err := t.row([]any{&m.thread, &m.sort, &m.flags, &m.parent},
+		"select thread, sort, flags, parent from message where pos = ?", pos)
+	if !found {
+		m = nil
+	}
+	return m, err
+}
+
+// tombstone is the row of an erased message: its place is the erasure's to say,
+// so that it is the same where the content never came.
+func (t *tx) tombstone(ch *touched, row *stored, at place, old *messageRow) (*messageRow, error) {
+	m := &messageRow{sort: int64(row.event.Header.Time), flags: messageErased, parent: at.parent}
+	switch {
+	case row.flags&eventVoid != 0:
+		return nil, nil
+	case at.thread != nil:
+		var err error
+		m.thread, err = t.threadNumber(ch.id, hashOf(at.thread))
+		return m, err
+	case old != nil:
+		m.thread, m.parent = old.thread, old.parent
+		return m, nil
+	}
+	return nil, nil
+}
+
+// standing is the row of a message that is not erased, and its newest text; nil
+// where its content is not here or makes no message.
+func (t *tx) standing(ch *touched, row *stored) (*messageRow, string, error) {
+	m := threads.EffectsOf(row.event).Message
+	if m == nil {
+		return nil, "", nil
+	}
+	thread, err := t.threadNumber(ch.id, m.Thread)
+	if err != nil {
+		return nil, "", err
+	}
+	fresh := &messageRow{thread: thread, sort: int64(m.SortTime(row.event)), parent: raw(m.ReplyTo)}
+	if row.flags&eventVoid != 0 {
+		fresh.flags = messageHidden
+		return fresh, "", nil
+	}
+	actor, err := t.personNumber(row.event.Header.Actor)
+	if err != nil {
+		return nil, "", err
+	}
+	var value string
+	edited, err := t.row([]any{&value}, `select value from write where channel = ? and object = ? and field = ?
+		and actor = ? and value is not null order by stamp desc limit 1`, ch.id, raw(row.event.ID), threads.FieldBody, actor)
+	if err != nil || !edited {
+		return fresh, m.Body, err
+	}
+	fresh.flags = messageEdited
+	if err := json.Unmarshal([]byte(value), &m.Body); err != nil {
+		return nil, "", fmt.Errorf("edited text: %w", err)
+	}
+	return fresh, m.Body, nil
+}
+
+// replaceMessage puts fresh in the place of old, either of which may be nil.
+func (t *tx) replaceMessage(ch *touched, row *stored, old, fresh *messageRow) error {
+	if old.counts() {
+		t.delta(old.thread, ch.version).remove()
+	}
+	if fresh.counts() {
+		t.delta(fresh.thread, ch.version).add(fresh.sort)
+	}
+	switch {
+	case fresh == nil && old == nil:
+		return nil
+	case fresh == nil:
+		return t.exec("delete from message where pos = ?", row.pos)
+	case old == nil:
+		author, err := t.personNumber(row.event.Header.Actor)
+		if err != nil {
+			return err
+		}
+		t.messages.add(row.pos, fresh.thread, author, fresh.sort, fresh.flags, ch.version, fresh.parent)
+		return t.flush()
+	}
+	return t.exec("update message set thread = ?, sort = ?, flags = ?, version = ?, parent = ? where pos = ?",
+		fresh.thread, fresh.sort, fresh.flags, ch.version, fresh.parent, row.pos)
+}
+
+// addWords makes a text findable at pos.
+func (t *tx) addWords(pos int64, text string) {
+	found := words(text)
+	if t.store.postgres {
+		t.search.add(pos, tsvector(found))
+		return
+	}
+	t.search.add(pos, strings.Join(found, " "))
+}
+
+func (t *tx) dropWords(pos int64) error {
+	if err := t.flush(); err != nil {
+		return err
+	}
+	if t.store.postgres {
+		return t.exec("delete from message_search where pos = ?", pos)
+	}
+	return t.exec("delete from search where rowid = ?", pos)
+}
+
+// tsvector limits of PostgreSQL.
+const (
+	maxPosition  = 16_383
+	maxPositions = 255
+)
+
+// tsvector writes words and their places as PostgreSQL reads them; a word holds
+// nothing that would need escaping.
+func tsvector(words []string) string {
+	places := map[string][]int{}
+	var order []string
+	for i, word := range words {
+		at := places[word]
+		if at == nil {
+			order = append(order, word)
+		}
+		if i < maxPosition && len(at) < maxPositions || at == nil {
+			places[word] = append(at, min(i+1, maxPosition))
+		}
+	}
+	var b strings.Builder
+	for _, word := range order {
+		b.WriteString(" '" + word + "':")
+		for i, place := range places[word] {
+			if i > 0 {
+				b.WriteByte(',')
+			}
+			fmt.Fprint(&b, place)
+		}
+	}
+	return strings.TrimPrefix(b.String(), " ")
+}
+
+// delta is how a thread's counters change in this transaction.
+type delta struct {
+	messages, last, version int64
+	recount                 bool // the newest message may be gone
+}
+
+func (t *tx) delta(thread, version int64) *delta {
+	d := t.deltas[thread]
+	if d == nil {
+		d = &delta{}
+		t.deltas[thread] = d
+	}
+	d.version = max(d.version, version)
+	return d
+}
+
+func (d *delta) add(sort int64) {
+	d.messages++
+	d.last = max(d.last, sort)
+}
+
+func (d *delta) remove() {
+	d.messages--
+	d.recount = true
+}
+
+func (t *tx) saveDeltas() error {
+	for thread, d := range t.deltas {
+		if d.recount {
+			var last sql.NullInt64
+			if _, err := t.row([]any{&last}, `select sort from message where thread = ? and (flags & 3) = 0
+				order by sort desc limit 1`, thread); err != nil {
+				return err
+			}
+			if err := t.exec("update thread set last_time = ? where id = ?", last.Int64, thread); err != nil {
+				return err
+			}
+		}
+		err := t.exec(`update thread set messages = messages + ?, version = ?,
+			last_time = case when last_time < ? then ? else last_time end where id = ?`,
+			d.messages, d.version, d.last, d.last, thread)
+		if err != nil {
+			return fmt.Errorf("save thread counters: %w", err)
+		}
+	}
+	clear(t.deltas)
+	return nil
+}
