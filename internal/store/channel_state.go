@@ -173,6 +173,11 @@ func (t *tx) channelNumber(id threads.Hash) (number int64, orphans bool, err err
 }
 
 func (t *tx) saveChannel(ch *touched) error {
+	if ch.control { // which may start logs of which nothing is here yet
+		for id := range ch.channel.Logs {
+			ch.logs[id] = true
+		}
+	}
 	for id := range ch.logs {
 		if err := t.saveLog(ch, id); err != nil {
 			return err

@@ -4,7 +4,6 @@ import (
 	"database/sql"
 	"encoding/json"
 	"fmt"
-	"strings"
 
 	"meridian/threads"
 )
@@ -172,12 +171,11 @@ func (t *tx) replaceMessage(ch *touched, row *stored, old, fresh *messageRow) er
 
 // addWords makes a text findable at pos.
 func (t *tx) addWords(pos int64, text string) {
-	found := words(text)
+	text = searchText(text)
 	if t.store.postgres {
-		t.search.add(pos, tsvector(found))
-		return
+		text = searchVector(text)
 	}
-	t.search.add(pos, strings.Join(found, " "))
+	t.search.add(pos, text)
 }
 
 func (t *tx) dropWords(pos int64) error {
@@ -188,39 +186,6 @@ func (t *tx) dropWords(pos int64) error {
 		return t.exec("delete from message_search where pos = ?", pos)
 	}
 	return t.exec("delete from search where rowid = ?", pos)
-}
-
-// tsvector limits of PostgreSQL.
-const (
-	maxPosition  = 16_383
-	maxPositions = 255
-)
-
-// tsvector writes words and their places as PostgreSQL reads them; a word holds
-// nothing that would need escaping.
-func tsvector(words []string) string {
-	places := map[string][]int{}
-	var order []string
-	for i, word := range words {
-		at := places[word]
-		if at == nil {
-			order = append(order, word)
-		}
-		if i < maxPosition && len(at) < maxPositions || at == nil {
-			places[word] = append(at, min(i+1, maxPosition))
-		}
-	}
-	var b strings.Builder
-	for _, word := range order {
-		b.WriteString(" '" + word + "':")
-		for i, place := range places[word] {
-			if i > 0 {
-				b.WriteByte(',')
-			}
-			fmt.Fprint(&b, place)
-		}
-	}
-	return strings.TrimPrefix(b.String(), " ")
 }
 
 // delta is how a thread's counters change in this transaction.
@@ -257,9 +222,10 @@ func (t *tx) saveDeltas() error {
 				order by sort desc limit 1`, thread); err != nil {
 				return err
 			}
-			if err := t.exec("update thread set last_time = ? where id = ?", last.Int64, thread); err != nil {
+			if err := t.exec("update thread set last_time = ? where id = ?", max(0, last.Int64), thread); err != nil {
 				return err
 			}
+			d.last = 0
 		}
 		err := t.exec(`update thread set messages = messages + ?, version = ?,
 			last_time = case when last_time < ? then ? else last_time end where id = ?`,

@@ -1,0 +1,75 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/jmoiron/sqlx"
+
+	"meridian/threads"
+	"meridian/threads/journal"
+)
+
+// Recall is the outcome that was remembered under the key, nil when none was.
+func (t *tx) Recall(key journal.Key) (*journal.Remembered, error) {
+	if r, ok := t.recalled[key]; ok {
+		return &r, nil
+	}
+	person, err := t.personNumber(key.Person)
+	if err != nil {
+		return nil, err
+	}
+	var digest, events []byte
+	var at int64
+	found, err := t.row([]any{&digest, &events, &at},
+		"select digest, events, at from idempotency where person = ? and key = ?", person, key.Key)
+	if !found || err != nil {
+		return nil, err
+	}
+	r := &journal.Remembered{Digest: hashOf(digest), At: time.UnixMilli(at).UTC()}
+	for ; len(events) >= 32; events = events[32:] {
+		r.Events = append(r.Events, hashOf(events[:32]))
+	}
+	return r, nil
+}
+
+// Remember keeps the outcome of a command under its key, which must be new.
+func (t *tx) Remember(key journal.Key, r journal.Remembered) error {
+	person, err := t.personNumber(key.Person)
+	if err != nil {
+		return err
+	}
+	events := make([]byte, 0, 32*len(r.Events))
+	for _, id := range r.Events {
+		events = append(events, raw(id)...)
+	}
+	t.outcomes.add(person, key.Key, raw(r.Digest), events, r.At.UnixMilli())
+	t.recalled[key] = r
+	return nil
+}
+
+// ForgetOutcomes drops at most limit outcomes that were remembered before the
+// instant, and reports how many it dropped.
+func (s *Store) ForgetOutcomes(ctx context.Context, before time.Time, limit int) (int64, error) {
+	var dropped int64
+	err := s.change(ctx, func(tx *sqlx.Tx) error {
+		done, err := tx.ExecContext(ctx, s.bind(`delete from idempotency where (person, key) in (
+			select person, key from idempotency where at < ? order by at limit ?)`), before.UnixMilli(), limit)
+		if err != nil {
+			return fmt.Errorf("forget outcomes: %w", err)
+		}
+		dropped, err = done.RowsAffected()
+		return err
+	})
+	return dropped, err
+}
+
+// Expect notes that this server has accepted an invitation into the channel, so
+// that its control log is taken in.
+func (s *Store) Expect(ctx context.Context, channel threads.Hash) error {
+	return s.change(ctx, func(tx *sqlx.Tx) error {
+		_, err := tx.ExecContext(ctx, s.bind("insert into expected (channel) values (?) on conflict do nothing"), raw(channel))
+		return err
+	})
+}

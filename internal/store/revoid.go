@@ -1,0 +1,153 @@
+package store
+
+import (
+	"database/sql"
+	"fmt"
+
+	"meridian/threads"
+)
+
+// Revoid takes up removals: every event of the logs beyond their cuts is judged
+// again by c, and what people see is made anew without those that are void now.
+// A log that its server's removal closed ends at its cut, in c too: what lies
+// beyond is kept as evidence, apart from the journal.
+func (t *tx) Revoid(c *threads.Channel, pos int64, logs []threads.LogID) error {
+	ch, err := t.touch(c, pos)
+	if err != nil {
+		return fmt.Errorf("revoid in channel %s: %w", c.ID, err)
+	}
+	if err := t.flush(); err != nil {
+		return err
+	}
+	for _, id := range logs {
+		if err := t.rejudge(ch, id); err != nil {
+			return fmt.Errorf("revoid log %v: %w", id, err)
+		}
+	}
+	t.w.names.targets.Purge()
+	if err := t.settleAll(ch); err != nil {
+		return err
+	}
+	for _, id := range logs {
+		if err := t.clip(ch, id); err != nil {
+			return fmt.Errorf("close log %v: %w", id, err)
+		}
+	}
+	return nil
+}
+
+// rejudge marks the events of a log that are void now.
+func (t *tx) rejudge(ch *touched, id threads.LogID) error {
+	log, err := t.logNumber(ch, id)
+	if err != nil {
+		return err
+	}
+	var judged int64
+	if _, err := t.row([]any{&judged}, "select judged from log where id = ?", log); err != nil {
+		return err
+	}
+	cut, reached := ch.channel.LowestCut(id, judged)
+	for after := cut; reached; {
+		var page []*stored
+		err := t.each(func(rows *sql.Rows) error {
+			row := &stored{log: log}
+			var err error
+			if row.event, err = scanEvent(rows, &row.pos, &row.flags); err == nil {
+				page = append(page, row)
+			}
+			return err
+		}, "select header, sig, content, pos, flags from event where log = ? and seq > ? order by seq limit 500", log, after)
+		if err != nil {
+			return err
+		}
+		for _, row := range page {
+			if err := t.judge(ch, row); err != nil {
+				return fmt.Errorf("judge %s: %w", row.event.ID, err)
+			}
+			after = row.event.Header.Seq
+		}
+		reached = len(page) > 0
+	}
+	return t.exec("update log set judged = ? where id = ?", ch.channel.Control.Seq, log)
+}
+
+// judge takes back what an event did when it is void now, and lets an erasure
+// of others' messages count no longer than its actor's right does.
+func (t *tx) judge(ch *touched, row *stored) error {
+	if row.flags&eventVoid != 0 {
+		return nil
+	}
+	h := &row.event.Header
+	if !ch.channel.Void(h) {
+		if h.Erases == "" {
+			return nil
+		}
+		ch.dirty[h.Erases] = true
+		return t.exec("update erasure set owner = ? where pos = ?", number(ch.channel.May(h, threads.RightOwn)), row.pos)
+	}
+	row.flags |= eventVoid
+	row.flags &^= eventGone
+	if h.Origin != t.store.server {
+		row.event.Content = nil
+	}
+	if err := t.setEvent(row); err != nil {
+		return err
+	}
+	ch.dirty[row.event.ID] = true
+	if h.Erases != "" {
+		ch.dirty[h.Erases] = true
+		return t.exec("delete from erasure where pos = ?", row.pos)
+	}
+	return t.dropWrites(ch, row.pos)
+}
+
+// clip ends a log at the cut by which its server's removal closed it.
+func (t *tx) clip(ch *touched, id threads.LogID) error {
+	cut, closed := ch.channel.CutOf(id)
+	l := ch.channel.Logs[id]
+	if !closed || l == nil || l.Seq <= cut.Seq {
+		return nil
+	}
+	log, err := t.logNumber(ch, id)
+	if err != nil {
+		return err
+	}
+	ch.logs[id] = true
+	beyond := []any{log, cut.Seq}
+	const these = " where log = ? and seq > ?"
+	for _, query := range []string{
+		"delete from message where pos in (select pos from event" + these + ")",
+		"update thread set pos = null, hidden = 0, author = 0, created = 0 where pos in (select pos from event" + these + ")",
+		"insert into evidence (pos, log, seq, header, sig, content) select pos, log, seq, header, sig, content from event" + these,
+		"delete from event" + these,
+	} {
+		if err := t.exec(query, beyond...); err != nil {
+			return err
+		}
+	}
+	return t.endAt(ch.channel, l, log, cut)
+}
+
+// endAt makes the event at the cut the head of the log; of a log of which
+// nothing is left nothing is known.
+func (t *tx) endAt(c *threads.Channel, l *threads.Log, log int64, cut threads.Cut) error {
+	var header []byte
+	found, err := t.row([]any{&header}, "select header from event where log = ? and seq = ?", log, cut.Seq)
+	if err != nil {
+		return err
+	}
+	if !found && l.From != cut.Seq+1 || cut.Seq == 0 {
+		delete(c.Logs, l.LogID)
+		return nil
+	}
+	l.Seq, l.Hash, l.Time = cut.Seq, cut.Hash, 0
+	if !found { // the copy starts just above the cut
+		return nil
+	}
+	h, err := threads.DecodeHeader(header)
+	if err != nil {
+		return err
+	}
+	l.Hash, l.Time, l.Control = threads.HashOf(header), h.Time, h.Control.Number
+	return nil
+}
