@@ -21,11 +21,10 @@ type known struct {
 // maxKnown bounds the channels kept in memory.
 const maxKnown = 4096
 
-func (s *shared) find(id threads.Hash) (known, bool) {
+func (s *shared) find(id threads.Hash) known {
 	s.Lock()
 	defer s.Unlock()
-	k, ok := s.channels[id]
-	return k, ok
+	return s.channels[id]
 }
 
 func (s *shared) keep(id threads.Hash, k known) {
@@ -35,10 +34,4 @@ func (s *shared) keep(id threads.Hash, k known) {
 		clear(s.channels)
 	}
 	s.channels[id] = k
-}
-
-func (s *shared) forget() {
-	s.Lock()
-	defer s.Unlock()
-	clear(s.channels)
 }

@@ -33,10 +33,7 @@ func (s *Store) view(ctx context.Context, f func(*sqlx.Tx) error) error {
 // Channel is the committed state of a channel, nil when it is unknown here. It
 // must never be changed.
 func (s *Store) Channel(ctx context.Context, id threads.Hash) (*threads.Channel, error) {
-	cached, ok := s.shared.find(id)
-	if ok && !s.postgres { // no other process writes
-		return cached.channel, nil
-	}
+	cached := s.shared.find(id)
 	var loaded known
 	err := s.view(ctx, func(q *sqlx.Tx) (err error) {
 		loaded, err = s.load(ctx, q, id, cached)
@@ -51,11 +48,7 @@ func (t *tx) Channel(id threads.Hash) (*threads.Channel, error) {
 	if ch := t.channels[id]; ch != nil {
 		return ch.channel, nil
 	}
-	cached, ok := t.store.shared.find(id)
-	if ok && !t.store.postgres {
-		return cached.channel, nil
-	}
-	loaded, err := t.store.load(t.ctx, t.w.conn, id, cached)
+	loaded, err := t.store.load(t.ctx, t.w.conn, id, t.store.shared.find(id))
 	return loaded.channel, err
 }
 
@@ -70,7 +63,7 @@ func (s *Store) load(ctx context.Context, q querier, id threads.Hash, cached kno
 	if err != nil {
 		return known{}, fmt.Errorf("look up channel %s: %w", id, err)
 	}
-	if cached.channel != nil && cached.version == version {
+	if cached.channel != nil && cached.version == version { // another node may have written
 		return cached, nil
 	}
 	c := threads.NewChannel(id)

@@ -68,7 +68,7 @@ func (t *tx) logNumber(ch *touched, id threads.LogID) (int64, error) {
 	number, err := t.number(
 		"select id from log where channel = ? and origin = ? and epoch = ?", place,
 		`insert into log (channel, origin, epoch, from_seq, seq, time, control, judged)
-		values (?, ?, ?, 1, 0, 0, 0, ?) on conflict do nothing`, append(place, ch.channel.Control.Seq))
+		values (?, ?, ?, 1, 0, 0, 0, 0) on conflict do nothing`, place)
 	if err == nil {
 		t.w.names.logs.Add(key, number)
 	}
