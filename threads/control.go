@@ -426,8 +426,7 @@ func checkSalt(o Object) error {
 }
 
 // Reached are the logs of c in which removals among the events, already
-// applied, may have made earlier events void; and logs that they closed are
-// clipped to their cuts in c.
+// applied, may have made earlier events void, and which they may have closed.
 func Reached(c *Channel, events []*Event) []LogID {
 	servers := map[string]bool{}
 	for _, e := range events {
@@ -448,13 +447,9 @@ func Reached(c *Channel, events []*Event) []LogID {
 		return nil
 	}
 	var reached []LogID
-	for id, log := range c.Logs {
-		if !servers[id.Origin] {
-			continue
-		}
-		reached = append(reached, id)
-		if cut, closed := c.CutOf(id); closed && log.Seq > cut.Seq {
-			log.Head = Head{LogID: id, Seq: cut.Seq, Hash: cut.Hash, Time: log.Time}
+	for id := range c.Logs {
+		if servers[id.Origin] {
+			reached = append(reached, id)
 		}
 	}
 	slices.SortFunc(reached, compareLogs)

@@ -67,7 +67,6 @@ func (w *writer) command(actor string, c threads.Command) []*threads.Event {
 		return nil
 	}
 	w.channel = v.Channel
-	threads.Reached(w.channel, v.Events)
 	return v.Events
 }
 
@@ -75,8 +74,8 @@ func (w *writer) command(actor string, c threads.Command) []*threads.Event {
 func (w *writer) take(events []*threads.Event) {
 	for _, e := range events {
 		if e.Header.Log == threads.LogControl {
-			if w.channel.CheckControl(e) == nil && w.channel.ApplyControl(e) == nil {
-				threads.Reached(w.channel, []*threads.Event{e})
+			if w.channel.CheckControl(e) == nil {
+				_ = w.channel.ApplyControl(e) // a host's own events apply
 			}
 			continue
 		}
@@ -189,7 +188,6 @@ func (r *replica) deliver(t testing.TB, e *threads.Event) {
 			if err := r.channel.ApplyControl(next); err != nil {
 				t.Fatalf("control event %d: %v", next.Header.Seq, err)
 			}
-			threads.Reached(r.channel, []*threads.Event{next})
 		}
 	} else {
 		r.data[e.Header.Ref()] = e
@@ -217,14 +215,11 @@ func (r *replica) advance() (moved bool) {
 	return moved
 }
 
-// state is what replicas must agree on: heads, and which events count.
+// state is what replicas must agree on: how far each log goes, and which events count.
 func (r *replica) state() []string {
 	var lines []string
-	for _, h := range r.channel.Frontier() {
-		lines = append(lines, fmt.Sprint("head ", h.LogID, h.Seq, h.Hash))
-	}
 	for _, e := range r.applied {
-		if r.channel.LogOf(e.Header.LogID()).Seq >= e.Header.Seq {
+		if cut, closed := r.channel.CutOf(e.Header.LogID()); !closed || e.Header.Seq <= cut.Seq {
 			lines = append(lines, fmt.Sprint("event ", e.ID, r.channel.Void(&e.Header)))
 		}
 	}
