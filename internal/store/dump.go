@@ -52,7 +52,7 @@ var dumpParts = []dumpPart{
 		from channel c join server s on s.id = c.host where c.id = ?`},
 	{"log", `select coalesce(s.name, '') as origin, epoch, from_seq, before, seq, l.hash, l.time, control
 		from log l left join server s on s.id = l.origin where l.channel = ? and l.seq > 0`},
-	{"event", `select header, flags & 3 as flags, content
+	{"event", `select header, flags & 3 as flags, case when (flags & 1) = 0 then content end as content
 		from event where log in (select id from log where channel = ?)`},
 	{"member", "select p.uri, role from membership m join person p on p.id = m.person where m.channel = ?"},
 	{"server", "select s.name, admitted, removed from channel_server c join server s on s.id = c.server where c.channel = ?"},
@@ -119,11 +119,9 @@ func dumpValue(name string, v any) string {
 
 // dumpWords lists which words find which message or thread.
 func (s *Store) dumpWords(ctx context.Context, q *sqlx.Tx, channel int64, lines *[]string) error {
-	query := "select e.header, w.term from (select distinct doc, term from temp.dumped) w join event e on e.pos = w.doc"
+	query := "select e.header, w.term from (select distinct doc, term from search_word) w join event e on e.pos = w.doc"
 	if s.postgres {
 		query = "select e.header, w.lexeme from message_search m join event e on e.pos = m.pos, unnest(m.tsv) w"
-	} else if _, err := q.ExecContext(ctx, "create virtual table if not exists temp.dumped using fts5vocab (main, search, instance)"); err != nil {
-		return err
 	}
 	return eachOf(ctx, q, func(rows *sql.Rows) error {
 		var header []byte

@@ -105,7 +105,7 @@ func (t *tx) judge(ch *touched, row *stored) error {
 func (t *tx) clip(ch *touched, id threads.LogID) error {
 	cut, closed := ch.channel.CutOf(id)
 	l := ch.channel.Logs[id]
-	if !closed || l == nil || l.Seq <= cut.Seq {
+	if !closed || l == nil || l.Seq < cut.Seq {
 		return nil
 	}
 	log, err := t.logNumber(ch, id)
@@ -117,7 +117,7 @@ func (t *tx) clip(ch *touched, id threads.LogID) error {
 	const these = " where log = ? and seq > ?"
 	for _, query := range []string{
 		"delete from message where pos in (select pos from event" + these + ")",
-		"update thread set pos = null, hidden = 0, author = 0, created = 0 where pos in (select pos from event" + these + ")",
+		"update thread set " + unknownThread + " where pos in (select pos from event" + these + ")",
 		"insert into evidence (pos, log, seq, header, sig, content) select pos, log, seq, header, sig, content from event" + these,
 		"delete from event" + these,
 	} {
@@ -136,7 +136,7 @@ func (t *tx) endAt(c *threads.Channel, l *threads.Log, log int64, cut threads.Cu
 	if err != nil {
 		return err
 	}
-	if !found && l.From != cut.Seq+1 || cut.Seq == 0 {
+	if cut.Seq == 0 || l.From > cut.Seq+1 {
 		delete(c.Logs, l.LogID)
 		return nil
 	}

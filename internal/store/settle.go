@@ -84,6 +84,10 @@ func (t *tx) settleThread(ch *touched, row *stored) error {
 	return nil
 }
 
+// unknownThread sets a thread's columns as they are while its event is not here.
+const unknownThread = `pos = null, author = 0, created = 0, hidden = 0,
+	title = '', objective = '', state = 'open', assignee = '', start = '', due = ''`
+
 // threadFields are the registers of a thread in the order of its columns.
 var threadFields = [...]string{
 	threads.FieldTitle, threads.FieldObjective, threads.FieldState,

@@ -198,8 +198,13 @@ func enter(c *threads.Channel, e *threads.Event) (journal.Entry, bool, error) {
 	}
 	if l := c.Logs[e.Header.LogID()]; l == nil || e.Header.Seq > l.Seq {
 		c.Advance(e)
-	} else if e.Header.Seq < l.From {
-		c.Extend(e)
+	} else {
+		if e.Header.Seq == l.Seq { // the head, known so far from a cut alone
+			l.Time, l.Control = e.Header.Time, e.Header.Control.Number
+		}
+		if e.Header.Seq < l.From {
+			c.Extend(e)
+		}
 	}
 	entry.Void, entry.Effects = c.Void(&e.Header), threads.EffectsOf(e)
 	return entry, true, nil

@@ -147,6 +147,7 @@ create index channel_server_server on channel_server (server);
 
 -- rowid is the position of the message or thread; the words are separated by spaces.
 create virtual table search using fts5 (words, content='', contentless_delete=1, tokenize='ascii');
+create virtual table search_word using fts5vocab (search, instance);
 
 -- Channels into which this server has accepted an invitation.
 create table expected (
@@ -166,6 +167,7 @@ create index idempotency_at on idempotency (at);
 -- +goose Down
 drop table idempotency;
 drop table expected;
+drop table search_word;
 drop table search;
 drop table channel_server;
 drop table membership;
