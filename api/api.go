@@ -1,0 +1,100 @@
+// Package api serves people's clients: REST, long polls and WebSockets under
+// /api/v1, with the OpenAPI document that describes them. It never reads the
+// database nor speaks to partners by itself, and never tells anybody what
+// another client does: what it needs is passed to it as small interfaces.
+package api
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/netip"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/time/rate"
+)
+
+// Options are what an API is made of. All fields but TrustedProxies and Limits
+// are required.
+type Options struct {
+	Server   string // name of this server, as it stands in addresses
+	Version  string // of the program
+	Needs    Needs
+	Clock    func() time.Time
+	Log      *slog.Logger
+	Metrics  prometheus.Registerer
+	Features []string // told by GET /server
+
+	TrustedProxies []netip.Prefix // whose X-Forwarded-For is believed
+	Limits         Limits
+}
+
+// API is an http.Handler for everything under /api/v1.
+type API struct {
+	Needs
+	server, version string
+	features        []string
+	clock           func() time.Time
+	log             *slog.Logger
+	proxies         []netip.Prefix
+	limits          Limits
+
+	mux      *http.ServeMux
+	huma     huma.API
+	ids      requestIDs
+	metrics  *metrics
+	sessions *sessions
+	verifier *verifier
+	rates    struct{ person, address, signIn *limiter }
+	names    *names
+	places   *places
+	edits    *stripes
+	hub      *hub
+}
+
+// New makes the client interface. It fails when an option is missing or a
+// metric is registered already.
+func New(o Options) (*API, error) {
+	if o.Server == "" || o.Clock == nil || o.Log == nil || o.Metrics == nil {
+		return nil, errors.New("make client interface: server, clock, log and metrics are required")
+	}
+	a := &API{
+		Needs: o.Needs, server: o.Server, version: o.Version, features: o.Features, clock: o.Clock, log: o.Log,
+		proxies: o.TrustedProxies, limits: o.Limits.orDefaults(), mux: http.NewServeMux(), ids: newRequestIDs(),
+		edits: newStripes(),
+	}
+	if err := a.prepare(o.Metrics); err != nil {
+		return nil, fmt.Errorf("make client interface: %w", err)
+	}
+	if err := a.routes(); err != nil {
+		return nil, fmt.Errorf("make client interface: %w", err)
+	}
+	return a, nil
+}
+
+func (a *API) prepare(registry prometheus.Registerer) (err error) {
+	var errs [8]error
+	a.metrics, errs[0] = newMetrics(registry)
+	a.sessions, errs[1] = newSessions(a.Tokens)
+	a.verifier, errs[2] = newVerifier(a.limits.PasswordChecks)
+	person, address := a.limits.PersonRate, a.limits.AnonymousRate
+	a.rates.person, errs[3] = newLimiter(rate.Limit(person), person*burstSeconds)
+	a.rates.address, errs[4] = newLimiter(rate.Limit(address), address*burstSeconds)
+	a.rates.signIn, errs[5] = newLimiter(rate.Limit(a.limits.SignIns)/60, a.limits.SignIns)
+	a.names, errs[6] = newNames(a.People)
+	a.places, errs[7] = newPlaces()
+	if err := errors.Join(errs[:]...); err != nil {
+		return err
+	}
+	a.hub = newHub(a)
+	return nil
+}
+
+// Run carries events to clients until ctx ends; without it sockets and long
+// polls stay silent. It closes every socket before it returns, so that clients
+// come back to another start with their cursors.
+func (a *API) Run(ctx context.Context) error { return a.hub.run(ctx) }

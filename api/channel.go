@@ -1,0 +1,201 @@
+package api
+
+import (
+	"context"
+	"net/http"
+	"time"
+
+	"meridian/threads"
+)
+
+// Channel is a channel. Role and Unread are those of the person who asks, and
+// absent in events.
+type Channel struct {
+	ID       string    `json:"id"`
+	Name     string    `json:"name"`
+	Purpose  string    `json:"purpose"`
+	Kind     string    `json:"kind" enum:"work,social"`
+	History  string    `json:"history" enum:"full,joined" doc:"What newcomers get of what was written before them."`
+	Host     string    `json:"host" doc:"The server that changes members and settings."`
+	Archived bool      `json:"archived"`
+	Created  time.Time `json:"created"`
+	Role     string    `json:"role,omitempty" enum:"reader,guest,member,owner"`
+	Unread   *int64    `json:"unread,omitempty" doc:"Messages that this server received since you read."`
+}
+
+func channelOf(r threads.ChannelRecord) Channel {
+	return Channel{
+		ID: r.ID, Name: r.Settings.Name, Purpose: r.Settings.Purpose, Kind: r.Settings.Kind, History: r.Settings.History,
+		Host: r.Host, Archived: r.Archived, Created: r.Created.UTC(), Role: string(r.Role), Unread: &r.Unread,
+	}
+}
+
+// channelState is the channel as its events tell it, to nobody in particular.
+func channelState(c *threads.Channel) Channel {
+	return Channel{
+		ID: c.ID, Name: c.Settings.Name, Purpose: c.Settings.Purpose, Kind: c.Settings.Kind, History: c.Settings.History,
+		Host: c.Host, Archived: c.Archived, Created: c.Created.Wall(),
+	}
+}
+
+type channelPath struct {
+	ID string `path:"id" maxLength:"64" doc:"Of the channel."`
+}
+
+type newChannel struct {
+	once
+	Body struct {
+		Name    string `json:"name" minLength:"1" maxLength:"200"`
+		Purpose string `json:"purpose,omitempty" maxLength:"2000"`
+		Kind    string `json:"kind,omitempty" enum:"work,social" default:"work" doc:"A social channel never tells anybody anything."`
+		History string `json:"history,omitempty" enum:"full,joined" default:"full"`
+	}
+}
+
+type changeChannel struct {
+	channelPath
+	unless
+	Body struct {
+		Name    string `json:"name,omitempty" minLength:"1" maxLength:"200"`
+		Purpose string `json:"purpose,omitempty" maxLength:"2000"`
+		Kind    string `json:"kind,omitempty" enum:"work,social"`
+		History string `json:"history,omitempty" enum:"full,joined"`
+	}
+}
+
+type archiveChannel struct {
+	channelPath
+	once
+	Body struct {
+		Archived bool `json:"archived" doc:"false opens it again."`
+	}
+}
+
+func (a *API) channelRoutes() {
+	register(a, operation{
+		method: http.MethodGet, path: "/channels", id: "channels", tag: "channels", summary: "The channels that you are in",
+	}, func(ctx context.Context, c *caller, in *paged) (*listed[Channel], error) {
+		channels, next, err := a.Channels.Channels(ctx, c.person.ID, in.page())
+		if err != nil {
+			return nil, err
+		}
+		return listOf(ctx, channels, next, channelOf), nil
+	})
+	register(a, operation{
+		method: http.MethodPost, path: "/channels", id: "make-channel", tag: "channels", status: http.StatusCreated,
+		summary: "Make a channel: this server hosts it and you are its owner",
+	}, a.makeChannel)
+	register(a, operation{
+		method: http.MethodGet, path: "/channels/{id}", id: "channel", tag: "channels", summary: "A channel that you are in",
+	}, func(ctx context.Context, c *caller, in *channelPath) (*versioned[Channel], error) {
+		return a.channel(ctx, c, in.ID)
+	})
+	register(a, operation{
+		method: http.MethodPatch, path: "/channels/{id}", id: "change-channel", tag: "channels",
+		summary: "Change a channel's settings, as an owner",
+	}, a.changeChannel)
+	register(a, operation{
+		method: http.MethodPost, path: "/channels/{id}/archive", id: "archive-channel", tag: "channels",
+		summary: "Close a channel to anything new, or open it again, as an owner",
+	}, a.archiveChannel)
+	a.stateRoutes()
+}
+
+func (a *API) channel(ctx context.Context, c *caller, id threads.Hash) (*versioned[Channel], error) {
+	state, _, err := a.member(ctx, c, id)
+	if err != nil {
+		return nil, err
+	}
+	r, err := a.Channels.Channel(ctx, c.person.ID, id)
+	if err != nil {
+		return nil, unseen(err)
+	}
+	return &versioned[Channel]{ETag: etag(state.Control.Seq), Body: channelOf(r)}, nil
+}
+
+func (a *API) makeChannel(ctx context.Context, c *caller, in *newChannel) (*versioned[Channel], error) {
+	b := in.Body
+	command := threads.CreateChannel{Settings: threads.Settings{Name: b.Name, Purpose: b.Purpose, Kind: b.Kind, History: b.History}}
+	done, err := a.doOnce(ctx, c, command, in.once, b)
+	if err != nil {
+		return nil, err
+	}
+	return a.channel(ctx, c, done.IDs[0])
+}
+
+func (a *API) changeChannel(ctx context.Context, c *caller, in *changeChannel) (*versioned[Channel], error) {
+	defer a.edits.lock(in.ID)()
+	state, _, err := a.member(ctx, c, in.ID)
+	if err != nil {
+		return nil, err
+	}
+	if err := in.holds(state.Control.Seq); err != nil {
+		return nil, err
+	}
+	b := in.Body
+	settings := threads.Settings{Name: b.Name, Purpose: b.Purpose, Kind: b.Kind, History: b.History}
+	if _, err := a.do(ctx, c, threads.ChangeSettings{Channel: in.ID, Settings: settings}); err != nil {
+		return nil, err
+	}
+	return a.channel(ctx, c, in.ID)
+}
+
+func (a *API) archiveChannel(ctx context.Context, c *caller, in *archiveChannel) (*versioned[Channel], error) {
+	if _, _, err := a.member(ctx, c, in.ID); err != nil {
+		return nil, err
+	}
+	command := threads.ChangeSettings{Channel: in.ID, Archived: &in.Body.Archived}
+	if _, err := a.doOnce(ctx, c, command, in.once, in.Body); err != nil {
+		return nil, err
+	}
+	return a.channel(ctx, c, in.ID)
+}
+
+// ChannelState is how far this server's replica of a channel has come.
+type ChannelState struct {
+	Channel   string      `json:"channel"`
+	Control   ControlHead `json:"control"`
+	Frontier  []Head      `json:"frontier" nullable:"false" doc:"The newest event of each log, by origin and epoch."`
+	StateHash string      `json:"state_hash" doc:"Equal at every server with an equal frontier, an equal start and the same rules."`
+	Rules     int         `json:"rules" doc:"Version of the rules in the state hash."`
+}
+
+// ControlHead is the newest event of the control log.
+type ControlHead struct {
+	Number int64  `json:"number"`
+	Hash   string `json:"hash"`
+}
+
+// Head is the newest applied event of a data log.
+type Head struct {
+	Origin string `json:"origin"`
+	Epoch  int64  `json:"epoch"`
+	From   int64  `json:"from" doc:"Where this server's copy starts."`
+	Seq    int64  `json:"seq"`
+	Hash   string `json:"hash"`
+}
+
+func (a *API) stateRoutes() {
+	type out struct{ Body ChannelState }
+	register(a, operation{
+		method: http.MethodGet, path: "/channels/{id}/state", id: "channel-state", tag: "channels",
+		summary: "Frontier and state hash of this server's replica",
+	}, func(ctx context.Context, c *caller, in *channelPath) (*out, error) {
+		state, _, err := a.member(ctx, c, in.ID)
+		if err != nil {
+			return nil, err
+		}
+		hash, err := a.Channels.StateHash(ctx, in.ID)
+		if err != nil {
+			return nil, err
+		}
+		s := ChannelState{
+			Channel: in.ID, Control: ControlHead{state.Control.Seq, state.Control.Hash},
+			Frontier: []Head{}, StateHash: hash, Rules: threads.RulesVersion,
+		}
+		for _, h := range state.Frontier() {
+			s.Frontier = append(s.Frontier, Head{h.Origin, h.Epoch, state.LogOf(h.LogID).From, h.Seq, h.Hash})
+		}
+		return &out{s}, nil
+	})
+}

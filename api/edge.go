@@ -1,0 +1,196 @@
+package api
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"net/url"
+	"runtime/debug"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"time"
+)
+
+// exchange is what is known of a request before its handler runs.
+type exchange struct {
+	id     string
+	now    time.Time
+	url    *url.URL
+	caller *caller // nil without a token
+}
+
+type exchangeKey struct{}
+
+func exchangeOf(ctx context.Context) *exchange {
+	x, _ := ctx.Value(exchangeKey{}).(*exchange)
+	return x
+}
+
+func requestID(ctx context.Context) string {
+	if x := exchangeOf(ctx); x != nil {
+		return x.id
+	}
+	return ""
+}
+
+// requestIDs name requests in answers and in the log. They are no secrets.
+type requestIDs struct {
+	process string
+	count   *atomic.Uint64
+}
+
+func newRequestIDs() requestIDs {
+	return requestIDs{process: strconv.FormatUint(rand.Uint64(), 36), count: new(atomic.Uint64)}
+}
+
+func (r requestIDs) next() string {
+	return r.process + "-" + strconv.FormatUint(r.count.Add(1), 36)
+}
+
+// ServeHTTP answers one request of a client.
+func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	x := &exchange{id: a.ids.next(), now: a.clock(), url: r.URL}
+	rec := &recorder{ResponseWriter: w}
+	r = r.WithContext(context.WithValue(r.Context(), exchangeKey{}, x))
+	defer a.finish(rec, r, x)
+	h := w.Header()
+	h.Set("X-Request-Id", x.id)
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("Cache-Control", "no-store")
+	if r.ContentLength > int64(a.limits.BodyBytes) {
+		writeProblem(rec, r, refusal(http.StatusRequestEntityTooLarge, "too_large", fmt.Sprintf("a body has at most %d bytes", a.limits.BodyBytes)))
+		return
+	}
+	if err := a.admit(r, x); err != nil {
+		writeProblem(rec, r, a.answer(r.Context(), err))
+		return
+	}
+	a.mux.ServeHTTP(rec, r)
+}
+
+// admit finds out who calls and counts the request for them. A token that is
+// not fresh in memory is counted for the client's address, so that guessing
+// costs what being nobody costs.
+func (a *API) admit(r *http.Request, x *exchange) error {
+	secret, given, err := bearer(r.Header)
+	if err != nil {
+		return err
+	}
+	if given {
+		x.caller = a.sessions.remembered(secret, x.now)
+	}
+	if x.caller == nil {
+		if err := a.rates.address.take(clientAddress(r, a.proxies), x.now); err != nil {
+			return err
+		}
+	}
+	if given && x.caller == nil {
+		if x.caller, err = a.sessions.find(r.Context(), secret, x.now); err != nil {
+			return err
+		}
+	}
+	if x.caller == nil {
+		return nil
+	}
+	return a.rates.person.take(x.caller.person.ID, x.now)
+}
+
+// answer makes the problem of an error, and notes in the log what is not the
+// client's doing.
+func (a *API) answer(ctx context.Context, err error) *Problem {
+	p := *problemOf(err)
+	p.RequestID = requestID(ctx)
+	if p.Status >= http.StatusInternalServerError && p.cause != nil {
+		a.log.LogAttrs(ctx, slog.LevelError, "request failed", slog.String("request_id", p.RequestID),
+			slog.String("code", p.Code), slog.Any("error", p.cause))
+	}
+	return &p
+}
+
+// finish recovers from a panic, counts the request and notes it in the log.
+func (a *API) finish(w *recorder, r *http.Request, x *exchange) {
+	if v := recover(); v != nil && v != http.ErrAbortHandler {
+		a.log.LogAttrs(r.Context(), slog.LevelError, "request panicked", slog.String("request_id", x.id),
+			slog.String("route", route(r)), slog.Any("panic", v), slog.String("stack", string(debug.Stack())))
+		if w.status == 0 {
+			writeProblem(w, r, problemOf(fmt.Errorf("panic: %v", v)))
+		}
+	}
+	took := a.clock().Sub(x.now)
+	a.metrics.request(route(r), r.Method, w.status, took)
+	if !a.log.Enabled(r.Context(), slog.LevelDebug) {
+		return
+	}
+	person := ""
+	if x.caller != nil {
+		person = x.caller.person.ID
+	}
+	a.log.LogAttrs(r.Context(), slog.LevelDebug, "request", slog.String("request_id", x.id),
+		slog.String("method", r.Method), slog.String("route", route(r)), slog.Int("status", w.status),
+		slog.Duration("took", took), slog.String("person", person))
+}
+
+// route is the pattern that the request matched: one of a closed set.
+func route(r *http.Request) string {
+	_, path, ok := strings.Cut(r.Pattern, " ")
+	if !ok {
+		return "other"
+	}
+	return path
+}
+
+// unmatched answers for what no route serves.
+func (a *API) unmatched(w http.ResponseWriter, r *http.Request) {
+	var allowed []string
+	for _, method := range []string{http.MethodGet, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete} {
+		other := &http.Request{Method: method, URL: r.URL, Host: r.Host}
+		if _, pattern := a.mux.Handler(other); strings.HasPrefix(pattern, method) {
+			allowed = append(allowed, method)
+		}
+	}
+	r.Pattern = ""
+	if len(allowed) == 0 {
+		writeProblem(w, r, notFound())
+		return
+	}
+	w.Header().Set("Allow", strings.Join(allowed, ", "))
+	writeProblem(w, r, refusal(http.StatusMethodNotAllowed, "method_not_allowed", "this resource knows "+strings.Join(allowed, ", ")))
+}
+
+// recorder remembers the status that was answered.
+type recorder struct {
+	http.ResponseWriter
+	status int
+}
+
+func (w *recorder) WriteHeader(status int) {
+	if w.status == 0 {
+		w.status = status
+	}
+	w.ResponseWriter.WriteHeader(status)
+}
+
+func (w *recorder) Write(b []byte) (int, error) {
+	if w.status == 0 {
+		w.status = http.StatusOK
+	}
+	return w.ResponseWriter.Write(b)
+}
+
+// Unwrap lets http.ResponseController reach the connection.
+func (w *recorder) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+
+// Hijack hands the connection over to a WebSocket.
+func (w *recorder) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	w.status = http.StatusSwitchingProtocols
+	conn, rw, err := http.NewResponseController(w.ResponseWriter).Hijack()
+	if err != nil {
+		return nil, nil, fmt.Errorf("take over connection: %w", err)
+	}
+	return conn, rw, nil
+}

@@ -1,0 +1,167 @@
+package api
+
+import (
+	"context"
+	"net/http"
+	"time"
+
+	"github.com/google/uuid"
+
+	"meridian/threads"
+)
+
+// Me is the person who asks.
+type Me struct {
+	Person
+	Admin bool `json:"admin" doc:"May use /admin."`
+}
+
+func meOf(p threads.PersonRecord) *versioned[Me] {
+	return &versioned[Me]{ETag: etag(p.Version), Body: Me{Person: personOf(p), Admin: p.Admin}}
+}
+
+// Token is a token of the person who asks, without its secret.
+type Token struct {
+	ID       string     `json:"id"`
+	Label    string     `json:"label"`
+	Bot      bool       `json:"bot" doc:"Made for a program rather than by signing in."`
+	Created  time.Time  `json:"created"`
+	LastUsed *time.Time `json:"last_used,omitempty" doc:"To the day."`
+	Expires  *time.Time `json:"expires,omitempty"`
+	Current  bool       `json:"current" doc:"It is the one that this request bears."`
+}
+
+// NewToken is a token with its secret, shown once.
+type NewToken struct {
+	Token
+	Secret string `json:"token" doc:"Send it as Authorization: Bearer TOKEN. It is shown this once."`
+}
+
+func tokenOf(c *caller) func(threads.Token) Token {
+	return func(t threads.Token) Token {
+		return Token{
+			ID: t.ID, Label: t.Label, Bot: t.Bot, Created: t.Created.UTC(),
+			LastUsed: unlessZero(t.LastUsed), Expires: unlessZero(t.Expires), Current: t.ID == c.token,
+		}
+	}
+}
+
+func unlessZero(t time.Time) *time.Time {
+	if t.IsZero() {
+		return nil
+	}
+	t = t.UTC()
+	return &t
+}
+
+type changeMe struct {
+	unless
+	Body struct {
+		Name *string `json:"name,omitempty" minLength:"1" maxLength:"200" doc:"As others see it."`
+		Zone *string `json:"zone,omitempty" maxLength:"64" doc:"IANA time zone, like Europe/Berlin."`
+	}
+}
+
+func (a *API) meRoutes() {
+	register(a, operation{
+		method: http.MethodGet, path: "/me", id: "me", tag: "me", summary: "Your own profile",
+	}, func(ctx context.Context, c *caller, _ *struct{}) (*versioned[Me], error) {
+		p, err := a.People.Person(ctx, c.person.ID)
+		return meOf(p), err
+	})
+	register(a, operation{
+		method: http.MethodPatch, path: "/me", id: "change-me", tag: "me", summary: "Change your own profile",
+	}, a.changeMe)
+	a.tokenRoutes()
+}
+
+func (a *API) changeMe(ctx context.Context, c *caller, in *changeMe) (*versioned[Me], error) {
+	if zone := in.Body.Zone; zone != nil && *zone != "" {
+		if _, err := time.LoadLocation(*zone); err != nil || *zone == "Local" {
+			return nil, invalid("/zone", "must be an IANA time zone, like Europe/Berlin")
+		}
+	}
+	defer a.edits.lock(c.person.ID)()
+	p, err := a.People.Person(ctx, c.person.ID)
+	if err != nil {
+		return nil, err
+	}
+	if err := in.holds(p.Version); err != nil {
+		return nil, err
+	}
+	p, err = a.Accounts.ChangeProfile(ctx, threads.ProfileChange{
+		Person: c.person.ID, Version: p.Version, Shown: in.Body.Name, Zone: in.Body.Zone, Now: exchangeOf(ctx).now,
+	})
+	if isKind(err, threads.Conflict) {
+		return nil, stale()
+	}
+	if err != nil {
+		return nil, err
+	}
+	a.sessions.forget(func(other *caller) bool { return other.person.ID == c.person.ID })
+	return meOf(p), nil
+}
+
+type makeToken struct {
+	once
+	Body struct {
+		Label string `json:"label" minLength:"1" maxLength:"200" doc:"What you call it."`
+	}
+}
+
+func (a *API) tokenRoutes() {
+	type out struct{ Body NewToken }
+	register(a, operation{
+		method: http.MethodGet, path: "/me/tokens", id: "tokens", tag: "me", summary: "Your tokens, oldest first",
+	}, func(ctx context.Context, c *caller, in *paged) (*listed[Token], error) {
+		tokens, next, err := a.Tokens.Tokens(ctx, c.person.ID, in.page())
+		if err != nil {
+			return nil, err
+		}
+		return listOf(ctx, tokens, next, tokenOf(c)), nil
+	})
+	register(a, operation{
+		method: http.MethodPost, path: "/me/tokens", id: "make-token", tag: "me",
+		summary: "Make a token for a program of yours", status: http.StatusCreated,
+	}, func(ctx context.Context, c *caller, in *makeToken) (*out, error) {
+		t, secret, err := a.makeToken(ctx, c, in)
+		return &out{NewToken{tokenOf(c)(t), secret}}, err
+	})
+	register(a, operation{
+		method: http.MethodDelete, path: "/me/tokens/{id}", id: "revoke-token", tag: "me",
+		summary: "Revoke a token of yours, at once and for good",
+	}, func(ctx context.Context, c *caller, in *struct {
+		ID string `path:"id" maxLength:"64"`
+	},
+	) (*struct{}, error) {
+		return nil, a.revokeToken(ctx, c, in.ID)
+	})
+}
+
+// makeToken gives the same token again when the request is repeated: its secret
+// follows from the caller's and the key, so that neither is stored.
+func (a *API) makeToken(ctx context.Context, c *caller, in *makeToken) (threads.Token, string, error) {
+	t := threads.Token{Person: c.person.ID, Label: in.Body.Label, Bot: true, Created: exchangeOf(ctx).now}
+	if in.IdempotencyKey == "" {
+		secret, err := a.newToken(ctx, &t, "")
+		return t, secret, err
+	}
+	if err := a.claimOnce(ctx, c, "make-token", in.once, in.Body); err != nil {
+		return t, "", err
+	}
+	secret := derivedSecret(c, in.IdempotencyKey)
+	if _, id, err := a.Tokens.PersonByToken(ctx, secret, t.Created); err == nil {
+		t.ID = id
+		return t, secret, nil
+	} else if !isKind(err, threads.NotFound) {
+		return t, "", err
+	}
+	sum := derived(c, "token id", in.IdempotencyKey)
+	id, err := uuid.FromBytes(sum[:16])
+	if err != nil {
+		return t, "", err
+	}
+	t.ID = id.String()
+	_, err = a.newToken(ctx, &t, secret)
+	return t, secret, err
+}

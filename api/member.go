@@ -1,0 +1,217 @@
+package api
+
+import (
+	"context"
+	"encoding/base64"
+	"net/http"
+	"sort"
+	"strings"
+
+	"meridian/threads"
+)
+
+// Member is a person in a channel, or invited into it.
+type Member struct {
+	Person
+	Role  string `json:"role" enum:"reader,guest,member,owner"`
+	State string `json:"state" enum:"joined,invited" doc:"invited until they accept."`
+}
+
+const (
+	joined  = "joined"
+	invited = "invited"
+)
+
+type memberPath struct {
+	channelPath
+	Address string `path:"address" maxLength:"320" doc:"name@server"`
+}
+
+type listMembers struct {
+	channelPath
+	paged
+	State string `query:"state" enum:"joined,invited" default:"joined"`
+}
+
+type addMember struct {
+	channelPath
+	once
+	Body struct {
+		Address string `json:"address" minLength:"3" maxLength:"320" doc:"name@server"`
+		Role    string `json:"role,omitempty" enum:"reader,guest,member,owner" default:"member"`
+	}
+}
+
+type changeRole struct {
+	memberPath
+	Body struct {
+		Role string `json:"role" enum:"reader,guest,member,owner"`
+	}
+}
+
+type memberOut struct {
+	Status int
+	Body   Member
+}
+
+func (a *API) memberRoutes() {
+	register(a, operation{
+		method: http.MethodGet, path: "/channels/{id}/members", id: "members", tag: "members",
+		summary: "Who is in a channel, or invited into it by this server",
+	}, a.members)
+	register(a, operation{
+		method: http.MethodPost, path: "/channels/{id}/members", id: "add-member", tag: "members", status: http.StatusCreated,
+		summary: "Bring a person in, as an owner: those of the host's server join at once (201), others are invited (202)",
+	}, a.addMember)
+	register(a, operation{
+		method: http.MethodPatch, path: "/channels/{id}/members/{address}", id: "change-role", tag: "members",
+		summary: "Give a member another role, as an owner",
+	}, a.changeRole)
+	register(a, operation{
+		method: http.MethodDelete, path: "/channels/{id}/members/{address}", id: "remove-member", tag: "members",
+		summary: "Remove a member, as an owner, or leave",
+	}, a.removeMember)
+}
+
+func (a *API) members(ctx context.Context, c *caller, in *listMembers) (*listed[Member], error) {
+	state, role, err := a.member(ctx, c, in.ID)
+	if err != nil {
+		return nil, err
+	}
+	if in.State == invited {
+		return a.invitedMembers(ctx, role, in)
+	}
+	after, err := base64.RawURLEncoding.DecodeString(in.Cursor)
+	if err != nil {
+		return nil, badParameter("cursor", "is not one of this list; leave it out to begin at its start")
+	}
+	people := state.People()
+	people = people[sort.Search(len(people), func(i int) bool { return people[i].ID > string(after) }):]
+	next := ""
+	if size := in.page().Size(); len(people) > size {
+		people = people[:size]
+		next = base64.RawURLEncoding.EncodeToString([]byte(people[size-1].ID))
+	}
+	known, err := a.People.PeopleByID(ctx, idsOf(people))
+	if err != nil {
+		return nil, err
+	}
+	return listOf(ctx, people, next, func(p threads.Person) Member {
+		record, ok := known[p.ID]
+		if !ok {
+			record = threads.PersonRecord{ID: p.ID, Server: threads.ServerOf(p.ID)}
+		}
+		return Member{Person: personOf(record), Role: string(p.Role), State: joined}
+	}), nil
+}
+
+func idsOf(people []threads.Person) []string {
+	ids := make([]string, len(people))
+	for i, p := range people {
+		ids[i] = p.ID
+	}
+	return ids
+}
+
+func (a *API) invitedMembers(ctx context.Context, role threads.Role, in *listMembers) (*listed[Member], error) {
+	if !role.Gives(threads.RightOwn) {
+		return nil, refusal(http.StatusForbidden, "role", "only owners see who is invited")
+	}
+	invitations, next, err := a.Invitations.InvitationsOf(ctx, in.ID, in.page())
+	if err != nil {
+		return nil, err
+	}
+	pending := invitations[:0]
+	for _, i := range invitations {
+		if i.State == threads.InvitationPending || i.State == threads.InvitationAccepted {
+			pending = append(pending, i)
+		}
+	}
+	return listOf(ctx, pending, next, invitedOf), nil
+}
+
+func invitedOf(i threads.Invitation) Member {
+	_, server, _ := strings.Cut(i.Address, "@")
+	return Member{Person: Person{Address: i.Address, Server: server}, Role: string(i.Role), State: invited}
+}
+
+func (a *API) addMember(ctx context.Context, c *caller, in *addMember) (*memberOut, error) {
+	state, role, err := a.member(ctx, c, in.ID)
+	if err != nil {
+		return nil, err
+	}
+	address := strings.ToLower(in.Body.Address)
+	name, server, _ := strings.Cut(address, "@")
+	if threads.CheckName(name) != nil || server == "" {
+		return nil, invalid("/address", "must be an address like ana@acme.example")
+	}
+	if server == a.server && state.Host == a.server {
+		return a.join(ctx, c, in, address)
+	}
+	switch {
+	case !role.Gives(threads.RightOwn):
+		return nil, refusal(http.StatusForbidden, "role", "only owners bring people in")
+	case state.Archived:
+		return nil, refusal(http.StatusConflict, "archived", "the channel is archived; an owner can open it again")
+	}
+	if err := a.claimOnce(ctx, c, "add-member", in.once, in.Body); err != nil {
+		return nil, err
+	}
+	invitation, err := a.Membership.Invite(ctx, Invite{
+		Actor: c.person.ID, Channel: in.ID, Address: address, Role: threads.Role(in.Body.Role),
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &memberOut{Status: http.StatusAccepted, Body: invitedOf(invitation)}, nil
+}
+
+// join makes a person of this server, which hosts the channel, a member.
+func (a *API) join(ctx context.Context, c *caller, in *addMember, address string) (*memberOut, error) {
+	p, err := a.People.PersonByAddress(ctx, address)
+	if isKind(err, threads.NotFound) || err == nil && (!p.Local || p.Disabled) {
+		return nil, invalid("/address", "is nobody's on this server")
+	}
+	if err != nil {
+		return nil, err
+	}
+	command := threads.Join{Channel: in.ID, Person: p.ID, Role: threads.Role(in.Body.Role)}
+	if _, err := a.doOnce(ctx, c, command, in.once, in.Body); err != nil {
+		return nil, err
+	}
+	return &memberOut{Status: http.StatusCreated, Body: Member{Person: personOf(p), Role: in.Body.Role, State: joined}}, nil
+}
+
+// memberOf is a member of a channel by address; 404 for one who is none.
+func (a *API) memberOf(ctx context.Context, c *caller, in *memberPath) (threads.PersonRecord, error) {
+	state, _, err := a.member(ctx, c, in.ID)
+	if err != nil {
+		return threads.PersonRecord{}, err
+	}
+	p, err := a.person(ctx, in.Address)
+	if err == nil && state.Role(p.ID) == threads.RoleNone {
+		err = notFound()
+	}
+	return p, err
+}
+
+func (a *API) changeRole(ctx context.Context, c *caller, in *changeRole) (*memberOut, error) {
+	p, err := a.memberOf(ctx, c, &in.memberPath)
+	if err != nil {
+		return nil, err
+	}
+	role := threads.Role(in.Body.Role)
+	if _, err := a.do(ctx, c, threads.ChangeRole{Channel: in.ID, Person: p.ID, Role: role}); err != nil {
+		return nil, err
+	}
+	return &memberOut{Status: http.StatusOK, Body: Member{Person: personOf(p), Role: in.Body.Role, State: joined}}, nil
+}
+
+func (a *API) removeMember(ctx context.Context, c *caller, in *memberPath) (*struct{}, error) {
+	p, err := a.memberOf(ctx, c, in)
+	if err != nil {
+		return nil, err
+	}
+	_, err = a.do(ctx, c, threads.RemoveMember{Channel: in.ID, Person: p.ID})
+	return nil, err
+}
