@@ -156,8 +156,9 @@ type ChannelState struct {
 	Channel   string      `json:"channel"`
 	Control   ControlHead `json:"control"`
 	Frontier  []Head      `json:"frontier" nullable:"false" doc:"The newest event of each log, by origin and epoch."`
-	StateHash string      `json:"state_hash" doc:"Equal at every server with an equal frontier, an equal start and the same rules."`
-	Rules     int         `json:"rules" doc:"Version of the rules in the state hash."`
+	Start     []Head      `json:"start" nullable:"false" doc:"Of each log that is not held from its first event: the one before."`
+	StateHash string      `json:"state_hash" doc:"Equal at every server with equal control, frontier, start and rules."`
+	Rules     int         `json:"rules" doc:"Version of the rules by which the state follows from the events."`
 }
 
 // ControlHead is the newest event of the control log.
@@ -166,13 +167,20 @@ type ControlHead struct {
 	Hash   string `json:"hash"`
 }
 
-// Head is the newest applied event of a data log.
+// Head is an event of a data log.
 type Head struct {
 	Origin string `json:"origin"`
 	Epoch  int64  `json:"epoch"`
-	From   int64  `json:"from" doc:"Where this server's copy starts."`
 	Seq    int64  `json:"seq"`
 	Hash   string `json:"hash"`
+}
+
+func headsOf(heads []threads.Head) []Head {
+	shown := make([]Head, len(heads))
+	for i, h := range heads {
+		shown[i] = Head{h.Origin, h.Epoch, h.Seq, h.Hash}
+	}
+	return shown
 }
 
 func (a *API) stateRoutes() {
@@ -181,21 +189,16 @@ func (a *API) stateRoutes() {
 		method: http.MethodGet, path: "/channels/{id}/state", id: "channel-state", tag: "channels",
 		summary: "Frontier and state hash of this server's replica",
 	}, func(ctx context.Context, c *caller, in *channelPath) (*out, error) {
-		state, _, err := a.member(ctx, c, in.ID)
+		if _, _, err := a.member(ctx, c, in.ID); err != nil {
+			return nil, err
+		}
+		s, err := a.States.StateHash(ctx, in.ID)
 		if err != nil {
 			return nil, err
 		}
-		hash, err := a.Channels.StateHash(ctx, in.ID)
-		if err != nil {
-			return nil, err
-		}
-		s := ChannelState{
-			Channel: in.ID, Control: ControlHead{state.Control.Seq, state.Control.Hash},
-			Frontier: []Head{}, StateHash: hash, Rules: threads.RulesVersion,
-		}
-		for _, h := range state.Frontier() {
-			s.Frontier = append(s.Frontier, Head{h.Origin, h.Epoch, state.LogOf(h.LogID).From, h.Seq, h.Hash})
-		}
-		return &out{s}, nil
+		return &out{ChannelState{
+			Channel: in.ID, Control: ControlHead{s.Control.Seq, s.Control.Hash}, Frontier: headsOf(s.Frontier),
+			Start: headsOf(s.Start), StateHash: s.Hash, Rules: s.Rules,
+		}}, nil
 	})
 }

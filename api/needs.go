@@ -17,6 +17,7 @@ type Needs struct {
 	People      People
 	Directory   Directory
 	Channels    Channels
+	States      States
 	Threads     Threads
 	Messages    Messages
 	Fates       Fates
@@ -108,8 +109,22 @@ type Channels interface {
 	Channels(ctx context.Context, person string, page threads.Page) ([]threads.ChannelRecord, string, error)
 	// Channel is NotFound for who is no member.
 	Channel(ctx context.Context, person string, id threads.Hash) (threads.ChannelRecord, error)
-	// StateHash is comparable between replicas of equal frontiers.
-	StateHash(ctx context.Context, channel threads.Hash) (string, error)
+}
+
+// States tells how far this server's replica of a channel has come.
+type States interface {
+	// StateHash does not check membership.
+	StateHash(ctx context.Context, channel threads.Hash) (State, error)
+}
+
+// State stands for the state of a channel: the hash is equal at replicas with
+// equal frontiers, control head, start and rules.
+type State struct {
+	Hash     threads.Hash
+	Frontier []threads.Head // the newest event of each data log
+	Control  threads.Head
+	Start    []threads.Head // of each data log that is not held from its first event: the one before
+	Rules    int
 }
 
 // Threads reads threads as a person sees them. It does not check membership.

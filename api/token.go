@@ -89,6 +89,12 @@ func (s *sessions) forget(matches func(*caller) bool) {
 	}
 }
 
+// Revoked must be called after every token of a person was revoked by other
+// means than this interface: requests and open sockets end at once.
+func (a *API) Revoked(person string) {
+	a.revoked(func(c *caller) bool { return c.person.ID == person })
+}
+
 // revoked shuts out at once what a change in the store has revoked: requests
 // and open sockets.
 func (a *API) revoked(matches func(*caller) bool) {
