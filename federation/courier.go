@@ -1,0 +1,382 @@
+package federation
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"math"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"meridian/threads"
+)
+
+const (
+	compareEvery = time.Minute // jittered by a quarter either way
+	maxBackOff   = time.Hour
+	saveEvery    = time.Second
+	lookEvery    = 10 * time.Second // at a server that may not be exchanged with now
+	startSpread  = 20 * time.Millisecond
+)
+
+// Courier serves one other server: it delivers what this one wrote, compares frontiers and fetches
+// what is lacking. It is driven by Step and never works between two steps.
+type Courier struct {
+	x     *Exchange
+	name  string
+	woken chan struct{}
+
+	mu       sync.Mutex
+	inbox    inbox
+	inFlight int                   // exchanges of that server being answered
+	busy     map[threads.Hash]bool // channels of the batch that is being pushed
+	state    threads.Exchange
+
+	// What follows belongs to Step alone.
+	loaded    bool
+	saved     time.Time
+	dirty     bool
+	lanes     map[threads.Hash]*lane
+	acked     map[threads.Hash]map[threads.LogID]int64 // what lanes delivered beyond the cursor
+	offered   map[string]bool                          // invitations that the server knows, by id
+	deep      map[threads.Hash]bool                    // channels whose history below is still to be fetched
+	letters   bool                                     // there may be invitations to write about
+	unknown   bool                                     // there are people of whom only the id is known
+	people    time.Time                                // when profiles are asked for next
+	closed    []threads.Hash                           // channels whose lanes ended and still have a row
+	wants     map[threads.Hash]*want
+	queue     queue
+	failures  int
+	suspected int // pushes that failed although the server answered just before
+	retryAt   time.Time
+	compareAt time.Time
+	keyAt     time.Time
+}
+
+// inbox is what handlers leave for the next step.
+type inbox struct {
+	claims  map[threads.Hash]standing // what the server says that it has
+	wants   map[threads.Hash]note     // channels of which something is lacking here
+	unknown bool                      // there are people of whom only the id is known
+	letters bool                      // there is an invitation to write about
+	roused  bool
+	retry   bool
+}
+
+// courier is the one for that server.
+func (x *Exchange) courier(name string) *Courier {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	c := x.couriers[name]
+	if c == nil {
+		c = &Courier{
+			x: x, name: name, woken: make(chan struct{}, 1), busy: map[threads.Hash]bool{},
+			lanes: map[threads.Hash]*lane{}, wants: map[threads.Hash]*want{}, acked: map[threads.Hash]map[threads.LogID]int64{},
+			offered: map[string]bool{}, deep: map[threads.Hash]bool{},
+		}
+		x.couriers[name] = c
+	}
+	return c
+}
+
+// Couriers are those for every server that shares a channel with this one and every allowed
+// partner, by name.
+func (x *Exchange) Couriers(ctx context.Context) ([]*Courier, error) {
+	if err := x.welcome(ctx); err != nil {
+		return nil, err
+	}
+	names, err := x.Neighbours.Servers(ctx)
+	if err != nil {
+		return nil, err
+	}
+	partners, err := x.allowed(ctx)
+	if err != nil {
+		return nil, err
+	}
+	names = append(names, partners...)
+	slices.Sort(names)
+	var couriers []*Courier
+	for _, name := range slices.Compact(names) {
+		if name != x.Server {
+			couriers = append(couriers, x.courier(name))
+		}
+	}
+	return couriers, nil
+}
+
+func (x *Exchange) allowed(ctx context.Context) ([]string, error) {
+	var names []string
+	page := threads.Page{Limit: 100}
+	for {
+		partners, next, err := x.Options.Partners.Partners(ctx, threads.PartnerAllowed, page)
+		if err != nil {
+			return nil, err
+		}
+		for _, p := range partners {
+			names = append(names, p.Name)
+		}
+		if page.After = next; next == "" {
+			return names, nil
+		}
+	}
+}
+
+// Name is the server that the courier serves.
+func (c *Courier) Name() string { return c.name }
+
+// Woken receives when there is something to do before the time that Step returned. A commit of
+// the journal is the other reason for a step.
+func (c *Courier) Woken() <-chan struct{} { return c.woken }
+
+func (c *Courier) wake() {
+	select {
+	case c.woken <- struct{}{}:
+	default: // a step is due already
+	}
+}
+
+// leaveNote changes the inbox and wakes the courier.
+func (c *Courier) leaveNote(change func(*inbox)) {
+	c.mu.Lock()
+	change(&c.inbox)
+	c.mu.Unlock()
+	c.wake()
+}
+
+// rouse ends any back-off: the server gave a sign of life.
+func (c *Courier) rouse() { c.leaveNote(func(i *inbox) { i.roused = true }) }
+
+// write has the server written to about invitations.
+func (c *Courier) write() { c.leaveNote(func(i *inbox) { i.roused, i.letters = true, true }) }
+
+// retry ends any back-off and tries parked channels again.
+func (c *Courier) retry() { c.leaveNote(func(i *inbox) { i.roused, i.retry = true, true }) }
+
+// claimed takes note of what the server says that it has of a channel, unless that channel is being
+// pushed to it: then the answer to the push is newer.
+func (c *Courier) claimed(s standing) {
+	c.leaveNote(func(i *inbox) {
+		if c.busy[s.Channel] {
+			return
+		}
+		if i.claims == nil {
+			i.claims = map[threads.Hash]standing{}
+		}
+		i.claims[s.Channel] = s
+	})
+}
+
+// admit counts an exchange of the server in, unless too many are being answered.
+func (c *Courier) admit() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.inFlight == maxInFlight {
+		return false
+	}
+	c.inFlight++
+	return true
+}
+
+func (c *Courier) leave() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.inFlight--
+}
+
+// heardFrom notes an authenticated request of the server; it ends a back-off.
+func (c *Courier) heardFrom(now time.Time) {
+	c.mu.Lock()
+	c.state.ContactIn = now
+	failing := c.state.Attempts > 0
+	c.mu.Unlock()
+	c.x.metrics.contact(c.name, "in", now)
+	if failing {
+		c.rouse()
+	}
+}
+
+// answered notes that the server answered a request of ours.
+func (c *Courier) answered(now time.Time) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.state.ContactOut, c.state.Attempts, c.state.Error, c.state.Remedy = now, 0, "", ""
+	c.x.metrics.contact(c.name, "out", now)
+}
+
+// noteClock compares the server's clock, as its answer's Date tells it, with ours.
+func (c *Courier) noteClock(date string, sent, got time.Time) {
+	theirs, err := http.ParseTime(date)
+	if err != nil {
+		return
+	}
+	// A Date is whole seconds, cut off: half a second is its mean error.
+	ours := sent.Add(got.Sub(sent) / 2).Add(-500 * time.Millisecond)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.state.ClockDiff = theirs.Sub(ours).Truncate(time.Second)
+	c.x.metrics.clock(c.name, c.state.ClockDiff)
+}
+
+// Step does what there is to do now and returns when there will be something by itself. That the
+// server is not reached is no error: it is noted, and tried again later. One courier's steps must
+// not overlap.
+func (c *Courier) Step(ctx context.Context, now time.Time) (time.Time, error) {
+	if err := c.load(ctx, now); err != nil {
+		return now.Add(time.Second), err
+	}
+	a, err := c.x.acquaintance(ctx, c.name)
+	if err != nil {
+		return now.Add(time.Second), err
+	}
+	if code, _ := a.refused(); code != "" {
+		return now.Add(lookEvery), nil
+	}
+	if err := c.open(ctx, now); err != nil {
+		return now.Add(time.Second), err
+	}
+	if now.Before(c.retryAt) {
+		return c.retryAt, nil
+	}
+	next, err := c.work(ctx, now)
+	if failed := c.failed(err, now); failed {
+		next, err = c.retryAt, nil
+	}
+	if err != nil {
+		return now.Add(time.Second), err
+	}
+	return c.save(ctx, now, next)
+}
+
+// open takes up what handlers left.
+func (c *Courier) open(ctx context.Context, now time.Time) error {
+	c.mu.Lock()
+	in := c.inbox
+	c.inbox = inbox{}
+	c.mu.Unlock()
+	c.unknown, c.letters = c.unknown || in.unknown, c.letters || in.letters
+	if in.roused && c.failures > 0 {
+		c.failures, c.retryAt, c.compareAt = 0, time.Time{}, now
+	}
+	c.takeWants(in.wants, now)
+	if in.retry {
+		c.compareAt = now
+		for _, l := range c.lanes {
+			l.retryAt, l.State = time.Time{}, threads.ChannelBehind
+		}
+	}
+	for _, id := range slices.SortedFunc(maps.Keys(in.claims), strings.Compare) {
+		if err := c.rewind(ctx, in.claims[id], now); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (c *Courier) work(ctx context.Context, now time.Time) (time.Time, error) {
+	if !now.Before(c.keyAt) {
+		c.keyAt = now.Add(keyCheckEvery + time.Duration(c.x.Jitter()*float64(keyCheckEvery/4)))
+		if err := c.checkKey(ctx); err != nil {
+			return now, err
+		}
+	}
+	if !now.Before(c.compareAt) {
+		if err := c.compare(ctx, now); err != nil {
+			return now, err
+		}
+		c.compareAt, c.letters = now.Add(c.x.spread(compareEvery)), true
+	}
+	if err := c.fetchWanted(ctx, now); err != nil {
+		return now, err
+	}
+	if err := c.correspond(ctx); err != nil {
+		return now, err
+	}
+	if err := c.backfill(ctx, now); err != nil {
+		return now, err
+	}
+	if c.unknown || !now.Before(c.people) {
+		if err := c.learnProfiles(ctx); err != nil {
+			return now, err
+		}
+		c.unknown, c.people = false, now.Add(c.x.spread(profilesEvery))
+	}
+	next, err := c.deliver(ctx, now)
+	return earliest(next, c.compareAt, c.nextWant()), err
+}
+
+// checkKey looks whether a partner's document still shows the pinned key. Not reaching it says
+// nothing about the key.
+func (c *Courier) checkKey(ctx context.Context) error {
+	a, err := c.x.acquaintance(ctx, c.name)
+	if err != nil || a.partner.State != threads.PartnerAllowed {
+		return err
+	}
+	if err := c.x.checkKey(ctx, c.name); err != nil {
+		c.x.Log.Debug("key not checked", "partner", c.name, "error", err)
+	}
+	return nil
+}
+
+// spread is d, a quarter more or less.
+func (x *Exchange) spread(d time.Duration) time.Duration {
+	return d*3/4 + time.Duration(x.Jitter()*float64(d/2))
+}
+
+// failed takes note of a failure to exchange with the server and sets when to try again: exponential
+// back-off with full jitter, to one hour, for ever. It reports false for other errors.
+func (c *Courier) failed(err error, now time.Time) bool {
+	var unreached *Unreached
+	var refused *Problem
+	if !errors.As(err, &unreached) && !errors.As(err, &refused) {
+		return false
+	}
+	c.failures++
+	limit := min(float64(maxBackOff), float64(time.Second)*math.Pow(2, float64(min(c.failures, 20))))
+	wait := time.Duration(c.x.Jitter() * limit)
+	if refused != nil {
+		wait = max(wait, refused.retryAfter)
+	}
+	c.retryAt = now.Add(max(wait, 50*time.Millisecond))
+	c.compareAt = now // what happened meanwhile shows first of all when it answers again
+	c.dirty = true
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.state.Attempts++
+	c.state.NextTry = c.retryAt
+	c.state.Error, c.state.Remedy = firstBytes(err.Error(), 500), remedyFor(refused)
+	c.x.metrics.delivered(c.name, "failed", 1)
+	if c.failures == 1 {
+		c.x.Log.Info("partner not reached", "partner", c.name, "error", err)
+	}
+	return true
+}
+
+func remedyFor(p *Problem) string {
+	switch {
+	case p == nil:
+		return "check that the server runs, its name, its certificate and the network between you; it is tried again for ever"
+	case p.Code == "unknown_server" || p.Code == "not_partner":
+		return "its administrator has to add and allow this server as a partner"
+	case p.Code == "signature_date":
+		return "set the clocks of both servers right"
+	case p.Code == "blocked" || p.Code == "on_hold":
+		return "ask its administrator"
+	case p.Status == http.StatusTooManyRequests || p.Status == http.StatusServiceUnavailable:
+		return "nothing: it is busy and is tried again"
+	}
+	return "compare the versions of both servers"
+}
+
+// earliest is the first of the times given, leaving out zero ones.
+func earliest(times ...time.Time) time.Time {
+	var first time.Time
+	for _, t := range times {
+		if !t.IsZero() && (first.IsZero() || t.Before(first)) {
+			first = t
+		}
+	}
+	return first
+}

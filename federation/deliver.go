@@ -1,0 +1,306 @@
+package federation
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"time"
+
+	"meridian/threads"
+)
+
+// maxBatches is how many batches one step pushes at most, so that other work of the courier gets
+// its turn.
+const maxBatches = 64
+
+// frameRoom is how many bytes of frames a batch takes; the first line comes on top.
+const frameRoom = MaxBody - 512<<10
+
+// queue is the courier's place in the journal.
+type queue struct {
+	cursor  int64           // everything up to here was offered, or has a lane
+	entries []threads.Entry // read beyond the cursor
+	through int64           // up to where they are all of this server's own
+	full    bool            // there may be more beyond through
+	failed  error           // of reading ahead
+}
+
+// batch is one push.
+type batch struct {
+	frames []byte
+	sent   []sent
+	lanes  []*lane // that it is of; none for a batch from the journal
+	cursor int64   // where the queue's cursor goes when it was taken
+	taken  int     // entries of the queue that it is made of
+}
+
+// sent is one frame of a batch.
+type sent struct {
+	channel threads.Hash
+	ref     threads.Ref
+	time    threads.Time
+}
+
+func (b *batch) add(e *threads.Event) bool {
+	if len(b.sent) == MaxFrames || len(b.frames)+frameSize(e) > frameRoom {
+		return false
+	}
+	b.frames = AppendFrame(b.frames, e)
+	b.sent = append(b.sent, sent{e.Channel(), e.Header.Ref(), e.Header.Time})
+	return true
+}
+
+// frameSize is how many bytes the frame of an event takes, or a few more.
+func frameSize(e *threads.Event) int { return len(e.HeaderBytes) + len(e.Content) + 128 }
+
+// channels are those of the batch, in the order of their first frames.
+func (b *batch) channels() []threads.Hash {
+	var ids []threads.Hash
+	seen := map[threads.Hash]bool{}
+	for _, s := range b.sent {
+		if !seen[s.channel] {
+			seen[s.channel] = true
+			ids = append(ids, s.channel)
+		}
+	}
+	return ids
+}
+
+// deliver pushes batch after batch until nothing is left, and says when a lane is due again.
+func (c *Courier) deliver(ctx context.Context, now time.Time) (time.Time, error) {
+	for range maxBatches {
+		b, err := c.nextBatch(ctx, now)
+		if err != nil {
+			return now, err
+		}
+		if b == nil {
+			return c.nextLane(), nil
+		}
+		if err := c.push(ctx, b, now); err != nil {
+			return now, err
+		}
+	}
+	return now, nil
+}
+
+func (c *Courier) nextLane() time.Time {
+	var next time.Time
+	for _, l := range c.lanes {
+		next = earliest(next, l.retryAt)
+	}
+	return next
+}
+
+// nextBatch is the next push, nil when there is none now.
+func (c *Courier) nextBatch(ctx context.Context, now time.Time) (*batch, error) {
+	if b, err := c.laneBatch(ctx, now); b != nil || err != nil {
+		return b, err
+	}
+	for {
+		if len(c.queue.entries) == 0 && (c.queue.full || c.queue.through <= c.queue.cursor) {
+			if err := c.queue.read(ctx, c.x.Logs); err != nil {
+				return nil, err
+			}
+		}
+		b, err := c.queueBatch(ctx)
+		if err != nil || len(b.sent) > 0 {
+			return b, err
+		}
+		c.advance(b) // there was nothing for this server in it
+		if !c.queue.full && len(c.queue.entries) == 0 {
+			c.queue.through = c.queue.cursor
+			clear(c.acked)
+			return nil, nil
+		}
+	}
+}
+
+func (c *Courier) laneBatch(ctx context.Context, now time.Time) (*batch, error) {
+	b := &batch{}
+	for _, l := range c.due(now) {
+		events, err := c.lacking(ctx, l, MaxFrames-len(b.sent))
+		if err != nil {
+			return nil, err
+		}
+		if len(events) == 0 && len(b.sent) < MaxFrames {
+			c.close(l)
+			continue
+		}
+		b.lanes = append(b.lanes, l)
+		for _, e := range events {
+			if !b.add(e) {
+				return b, nil
+			}
+		}
+	}
+	if len(b.sent) == 0 {
+		return nil, nil
+	}
+	return b, nil
+}
+
+// read reads on from where the entries at hand end.
+func (q *queue) read(ctx context.Context, logs Logs) error {
+	from := max(q.through, q.cursor)
+	entries, through, err := logs.OwnEvents(ctx, from, MaxFrames)
+	if err != nil {
+		return fmt.Errorf("read own events from %d: %w", from, err)
+	}
+	q.entries = append(q.entries, entries...)
+	q.through, q.full = max(through, from), len(entries) == MaxFrames
+	return nil
+}
+
+// queueBatch takes from the queue's entries what the server may see.
+func (c *Courier) queueBatch(ctx context.Context) (*batch, error) {
+	b := &batch{}
+	for _, e := range c.queue.entries {
+		visible, err := c.visible(ctx, e.Event)
+		if err != nil {
+			return nil, err
+		}
+		if visible && !b.add(e.Event) {
+			return b, nil
+		}
+		b.taken++
+		b.cursor = e.Pos
+	}
+	b.cursor = max(b.cursor, c.queue.through)
+	return b, nil
+}
+
+// visible reports whether an event of the journal is for this server by way of the queue.
+func (c *Courier) visible(ctx context.Context, e *threads.Event) (bool, error) {
+	id := e.Channel()
+	if c.lanes[id] != nil {
+		return false, nil
+	}
+	ch, err := c.x.Journal.Channel(ctx, id)
+	if err != nil || ch == nil {
+		return false, err
+	}
+	if e.Header.Log == threads.LogControl {
+		return e.Header.Seq <= c.visibleControl(ch), nil
+	}
+	log := e.Header.LogID()
+	after := max(ch.Start(c.name)[log].Seq, c.acked[id][log])
+	return c.mayPush(ch) && e.Header.Seq > after && e.Header.Seq <= ch.LogOf(log).Seq, nil
+}
+
+// advance moves the cursor over a batch from the queue.
+func (c *Courier) advance(b *batch) {
+	c.queue.entries = c.queue.entries[b.taken:]
+	c.queue.cursor = max(c.queue.cursor, b.cursor)
+	c.dirty = true
+}
+
+// push sends a batch while the next entries are read, and takes up the answer. The cursor moves on
+// the server's word alone.
+func (c *Courier) push(ctx context.Context, b *batch, now time.Time) error {
+	body, err := c.pushBody(ctx, b)
+	if err != nil {
+		return err
+	}
+	c.setBusy(b.channels())
+	defer c.setBusy(nil)
+	ahead := make(chan queue, 1)
+	reads := len(b.lanes) == 0 && c.queue.full && len(c.queue.entries) == b.taken
+	if reads {
+		next := queue{through: c.queue.through, cursor: c.queue.through}
+		go func() {
+			next.failed = next.read(ctx, c.x.Logs)
+			ahead <- next
+		}()
+	}
+	got, err := c.x.ask(ctx, c.name, pushPath, typeFrames, body)
+	if reads {
+		next := <-ahead
+		if next.failed == nil {
+			c.queue.entries, c.queue.through, c.queue.full = append(c.queue.entries, next.entries...), next.through, next.full
+		}
+	}
+	if err != nil {
+		return c.notPushed(ctx, b, err, now)
+	}
+	var answer pushAnswer
+	if err := decodeBody(got, &answer); err != nil {
+		return &Unreached{fmt.Errorf("read the answer of %s: %w", c.name, err)}
+	}
+	c.failures, c.suspected = 0, 0
+	if len(b.lanes) == 0 {
+		c.advance(b)
+	}
+	return c.takeAnswer(ctx, b, &answer, now)
+}
+
+func (c *Courier) pushBody(ctx context.Context, b *batch) ([]byte, error) {
+	var head pushHead
+	for _, id := range b.channels() {
+		ch, err := c.x.Journal.Channel(ctx, id)
+		if err != nil {
+			return nil, fmt.Errorf("load channel %s: %w", id, err)
+		}
+		head.Channels = append(head.Channels, standing{Channel: id, Control: wireControl{c.visibleControl(ch), ch.HashAt(c.visibleControl(ch))}})
+	}
+	first, err := marshal(head)
+	if err != nil {
+		return nil, fmt.Errorf("write a push: %w", err)
+	}
+	var body bytes.Buffer
+	body.Grow(len(first) + 1 + len(b.frames))
+	body.Write(first)
+	body.WriteByte('\n')
+	body.Write(b.frames)
+	return body.Bytes(), nil
+}
+
+func (c *Courier) setBusy(ids []threads.Hash) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	clear(c.busy)
+	for _, id := range ids {
+		c.busy[id] = true
+	}
+}
+
+// notPushed finds out what a server refuses: a batch that it rejects, or at which it fails twice
+// although it answers otherwise, is taken apart into its channels; one that is rejected by itself is
+// parked, and the rest goes on. What was read of the queue is read again.
+func (c *Courier) notPushed(ctx context.Context, b *batch, cause error, now time.Time) error {
+	if !rejected(cause) {
+		if c.suspected++; c.suspected < 3 {
+			c.queue.rewind()
+			return cause
+		}
+	}
+	c.suspected = 0
+	if len(b.lanes) == 1 && b.lanes[0].alone {
+		c.park(b.lanes[0], now, threads.ChannelRejected, firstBytes(cause.Error(), 300), "compare the versions of both servers; `partner retry` tries again at once")
+		return nil
+	}
+	for _, l := range b.lanes {
+		l.alone = true
+	}
+	if len(b.lanes) > 0 {
+		return nil
+	}
+	c.advance(b)
+	return c.isolate(ctx, b, now)
+}
+
+// isolate opens a lane of its own for each channel of a batch, from its frames on.
+func (c *Courier) isolate(ctx context.Context, b *batch, now time.Time) error {
+	for _, s := range b.sent {
+		ch, err := c.x.Journal.Channel(ctx, s.channel)
+		if err != nil {
+			return fmt.Errorf("load channel %s: %w", s.channel, err)
+		}
+		l := c.lane(ch, now)
+		l.alone = true
+		l.lower(s.ref)
+	}
+	return nil
+}
+
+// rewind forgets what was read beyond the cursor.
+func (q *queue) rewind() { q.entries, q.through, q.full = nil, q.cursor, true }

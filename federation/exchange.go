@@ -1,0 +1,135 @@
+package federation
+
+import (
+	"context"
+	"crypto/ed25519"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"sync"
+	"time"
+
+	"meridian/threads"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// ProtocolVersion is the version of the protocol that this package speaks.
+const ProtocolVersion = 1
+
+// exchangeTime is the total deadline of one exchange, either way.
+const exchangeTime = 30 * time.Second
+
+// Options are what an Exchange is made of. All fields but Open and Registry are required.
+type Options struct {
+	Server string // this server's canonical name
+	Key    ed25519.PrivateKey
+	Open   bool // strangers become partners at first contact
+
+	Journal     Journal
+	Logs        Logs
+	Neighbours  Neighbours
+	Partners    Partners
+	Deliveries  Deliveries
+	Invitations Invitations
+	People      People
+	// Do carries out an order through the journal and returns after it is durable; its refusals
+	// are *threads.Error.
+	Do func(ctx context.Context, o Order) error
+
+	Transport http.RoundTripper
+	Clock     func() time.Time
+	Jitter    func() float64 // uniform in [0, 1)
+	NewID     func() string  // UUIDv7
+	Log       *slog.Logger
+	Registry  prometheus.Registerer // nil for no metrics
+	Software  string                // "meridian/1.2.3"
+}
+
+// Exchange is this server's side of all exchanges with other servers: it answers theirs through
+// Handler and makes its own through one Courier a server.
+type Exchange struct {
+	Options
+	keyID     string
+	signer    *Signer
+	verifier  *Verifier
+	metrics   *metrics
+	digests   digests
+	strangers strangers
+
+	mu       sync.Mutex
+	couriers map[string]*Courier
+	known    map[string]acquaintance
+	leases   map[threads.Hash]lease
+}
+
+// New is an exchange that has made no contact yet.
+func New(o Options) (*Exchange, error) {
+	if _, err := ParseServerName(o.Server); err != nil {
+		return nil, fmt.Errorf("server name: %w", err)
+	}
+	if len(o.Key) != ed25519.PrivateKeySize {
+		return nil, errors.New("the server's key is no Ed25519 key")
+	}
+	keyID := KeyID(o.Server, o.Key.Public().(ed25519.PublicKey))
+	signer, err := NewSigner(keyID, o.Key)
+	if err != nil {
+		return nil, err
+	}
+	metrics, err := newMetrics(o.Registry)
+	if err != nil {
+		return nil, fmt.Errorf("register federation metrics: %w", err)
+	}
+	x := &Exchange{
+		Options: o, keyID: keyID, signer: signer, metrics: metrics,
+		couriers: map[string]*Courier{}, known: map[string]acquaintance{}, leases: map[threads.Hash]lease{},
+	}
+	x.verifier = NewVerifier(o.Server, x.keyFor)
+	return x, nil
+}
+
+// public is this server's public key.
+func (x *Exchange) public() ed25519.PublicKey { return x.Key.Public().(ed25519.PublicKey) }
+
+// EventKey is the key that this server's events and requests bear.
+func (x *Exchange) EventKey() threads.Key { return threads.Key{ID: x.keyID, Public: x.public()} }
+
+// Handler answers partners: /.well-known/meridian and /federation/v1/.
+func (x *Exchange) Handler() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET "+wellKnownPath, x.serveWellKnown)
+	mux.Handle("POST "+pushPath, x.exchanged(x.answerPush))
+	mux.Handle("POST "+pullPath, x.exchanged(x.answerPull))
+	mux.Handle("POST "+digestPath, x.exchanged(x.answerDigest))
+	mux.Handle("POST "+requestPath, x.exchanged(x.answerRequest))
+	mux.Handle("POST "+profilesPath, x.exchanged(x.answerProfiles))
+	return mux
+}
+
+const (
+	wellKnownPath = "/.well-known/meridian"
+	pushPath      = "/federation/v1/push"
+	pullPath      = "/federation/v1/pull"
+	digestPath    = "/federation/v1/digest"
+	requestPath   = "/federation/v1/request"
+	profilesPath  = "/federation/v1/profiles"
+)
+
+const (
+	typeJSON   = "application/json"
+	typeFrames = "application/x-ndjson"
+)
+
+func encodeKey(public ed25519.PublicKey) string {
+	return base64.RawURLEncoding.EncodeToString(public)
+}
+
+func decodeKey(s string) (ed25519.PublicKey, error) {
+	b, err := base64.RawURLEncoding.Strict().DecodeString(s)
+	if err != nil || len(b) != ed25519.PublicKeySize {
+		return nil, errors.New("a public key is the base64url of 32 bytes")
+	}
+	return b, nil
+}

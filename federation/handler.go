@@ -1,0 +1,204 @@
+package federation
+
+import (
+	"context"
+	"crypto/ed25519"
+	"errors"
+	"fmt"
+	"net/http"
+	"strconv"
+	"time"
+
+	"meridian/threads"
+)
+
+// Bounds of what one server may ask at once.
+const (
+	maxInFlight   = 4               // exchanges of one server
+	maxUnverified = 256             // exchanges whose sender is not known yet, of all servers
+	retryAfter    = 2 * time.Second // told to whom is turned away by a bound
+)
+
+// caller is a server whose request is authenticated, and what it sent.
+type caller struct {
+	name string
+	key  ed25519.PublicKey // by which it authenticated itself; nil where we dialled it
+	now  time.Time
+	body []byte
+}
+
+// reply is the answer to an exchange: a body, or nothing but the status.
+type reply struct {
+	contentType string
+	body        []byte
+}
+
+// Problem is a refusal of a whole exchange (RFC 9457).
+type Problem struct {
+	Status int    `json:"status"`
+	Code   string `json:"code"`
+	Title  string `json:"title"`
+	Detail string `json:"detail,omitempty"`
+	Field  string `json:"field,omitempty"`
+	Time   string `json:"time"` // the refusing server's clock
+
+	// Control is the host's present control head where an acceptance was stale.
+	Control *wireControl `json:"control,omitempty"`
+
+	retryAfter time.Duration
+}
+
+func (p *Problem) Error() string { return fmt.Sprintf("%d %s: %s", p.Status, p.Code, p.Detail) }
+
+func refuseExchange(status int, code, detail string) *Problem {
+	return &Problem{Status: status, Code: code, Detail: detail}
+}
+
+// exchanged makes a handler of what answers an exchange: it lets authenticated callers in, within
+// bounds and a total deadline, and writes what comes of it.
+func (x *Exchange) exchanged(answer func(context.Context, caller) (reply, error)) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		ctx, cancel := context.WithTimeout(r.Context(), exchangeTime)
+		defer cancel()
+		deadline := time.Now().Add(exchangeTime) // of the socket, whatever the clock of the house says
+		control := http.NewResponseController(w)
+		_ = control.SetReadDeadline(deadline)  // not every transport has deadlines;
+		_ = control.SetWriteDeadline(deadline) // ctx bounds those
+		now := x.Clock()
+		from, leave, err := x.enter(ctx, r, now)
+		if err == nil {
+			defer leave()
+			var out reply
+			if out, err = x.hear(ctx, r, from, answer); err == nil {
+				w.Header().Set("Content-Type", out.contentType)
+				w.Header().Set("Cache-Control", "no-store")
+				_, _ = w.Write(out.body) // the caller asks again
+				return
+			}
+		}
+		x.writeProblem(w, r, err, now)
+	})
+}
+
+// enter authenticates the caller by the headers alone, before anything of the body is read.
+func (x *Exchange) enter(ctx context.Context, r *http.Request, now time.Time) (caller, func(), error) {
+	key, err := x.verifier.VerifyHeaders(r, now)
+	if err != nil {
+		return caller{}, nil, err
+	}
+	a, err := x.acquaintance(ctx, key.Server)
+	if err != nil {
+		return caller{}, nil, err
+	}
+	if code, detail := a.refused(); code != "" {
+		return caller{}, nil, refuseExchange(http.StatusForbidden, code, detail)
+	}
+	c := x.courier(key.Server)
+	if !c.admit() {
+		return caller{}, nil, &Problem{
+			Status: http.StatusTooManyRequests, Code: "too_many", retryAfter: retryAfter,
+			Detail: fmt.Sprintf("at most %d exchanges of one server are answered at a time", maxInFlight),
+		}
+	}
+	return caller{name: key.Server, key: key.Public, now: now}, c.leave, nil
+}
+
+// hear reads the body, checks that it is what was signed, and has it answered.
+func (x *Exchange) hear(ctx context.Context, r *http.Request, from caller, answer func(context.Context, caller) (reply, error)) (reply, error) {
+	if r.ContentLength > MaxBody {
+		return reply{}, errTooLarge
+	}
+	body, err := readBounded(r.Body, MaxBody)
+	if errors.Is(err, errTooLarge) {
+		return reply{}, err
+	}
+	if err != nil {
+		return reply{}, refuseExchange(http.StatusBadRequest, "body", "the body could not be read to its end")
+	}
+	if r.Header.Get("Digest") != digestOf(body) {
+		return reply{}, inbound{r, from.now}.refuse(reasonDigest, "Digest is not SHA-256= and the base64 of this body's SHA-256")
+	}
+	if len(r.Header["Content-Encoding"]) > 1 {
+		return reply{}, errEncoding
+	}
+	if from.body, err = inflate(r.Header.Get("Content-Encoding"), body); err != nil {
+		return reply{}, err
+	}
+	x.courier(from.name).heardFrom(from.now)
+	return answer(ctx, from)
+}
+
+// problemOf is the one table from errors to answers.
+func problemOf(err error) *Problem {
+	var p *Problem
+	var sig *SignatureError
+	var refused *threads.Error
+	var decode *threads.DecodeError
+	switch {
+	case errors.As(err, &p):
+		copied := *p
+		return &copied
+	case errors.As(err, &sig) && sig.Reason == reasonUnknownKey:
+		return refuseExchange(http.StatusForbidden, "unknown_server", "no server is known here by that key: an administrator has to add yours as a partner first")
+	case errors.As(err, &sig):
+		return refuseExchange(http.StatusUnauthorized, "signature_"+sig.Reason, sig.Detail)
+	case errors.Is(err, errTooLarge):
+		return refuseExchange(http.StatusRequestEntityTooLarge, "too_large", err.Error())
+	case errors.Is(err, errEncoding):
+		return refuseExchange(http.StatusUnsupportedMediaType, "encoding", err.Error())
+	case errors.As(err, &decode):
+		return &Problem{Status: http.StatusBadRequest, Code: "malformed", Detail: decode.Error(), Field: decode.Path}
+	case errors.As(err, &refused) && refused.Kind != threads.Internal:
+		return &Problem{Status: statusOf(refused.Kind), Code: refused.Code, Detail: refused.Text, Field: refused.Field}
+	}
+	return nil
+}
+
+func statusOf(k threads.Kind) int {
+	switch k {
+	case threads.Invalid:
+		return http.StatusUnprocessableEntity
+	case threads.NotFound:
+		return http.StatusNotFound
+	case threads.Forbidden:
+		return http.StatusForbidden
+	case threads.Conflict, threads.Elsewhere:
+		return http.StatusConflict
+	case threads.TooLarge:
+		return http.StatusRequestEntityTooLarge
+	case threads.TooMany:
+		return http.StatusTooManyRequests
+	}
+	return http.StatusServiceUnavailable
+}
+
+func (x *Exchange) writeProblem(w http.ResponseWriter, r *http.Request, err error, now time.Time) {
+	var sig *SignatureError
+	if errors.As(err, &sig) {
+		x.metrics.signatureFailures.WithLabelValues(sig.Reason).Inc()
+	}
+	p := problemOf(err)
+	if p == nil {
+		x.Log.Error("answer a partner", "path", r.URL.Path, "error", err)
+		p = refuseExchange(http.StatusServiceUnavailable, "unavailable", "this server cannot answer now; ask again later")
+	}
+	p.Title, p.Time = http.StatusText(p.Status), now.UTC().Format(time.RFC3339)
+	if p.Status == http.StatusServiceUnavailable || p.Status == http.StatusTooManyRequests {
+		wait := max(p.retryAfter, retryAfter)
+		w.Header().Set("Retry-After", strconv.Itoa(int(wait/time.Second)))
+	}
+	body, err := marshal(p)
+	if err != nil {
+		x.Log.Error("write a problem", "error", err)
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.Header().Set("Cache-Control", "no-store")
+	w.WriteHeader(p.Status)
+	_, _ = w.Write(body) // the caller asks again
+}
+
+// answerJSON is a reply of one JSON value.
+func answerJSON(v any) (reply, error) {
+	body, err := marshal(v)
+	return reply{typeJSON, body}, err
+}

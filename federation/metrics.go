@@ -1,0 +1,101 @@
+package federation
+
+import (
+	"time"
+
+	"meridian/threads"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// metrics are what an operator sees of the exchange. Partner labels are names of couriers: members
+// of shared channels and allowed partners, never names that a request claims.
+type metrics struct {
+	signatureFailures *prometheus.CounterVec
+	refused           *prometheus.CounterVec
+	deliveries        *prometheus.CounterVec
+	seconds           *prometheus.HistogramVec
+	contacts          *prometheus.GaugeVec
+	clocks            *prometheus.GaugeVec
+	backlog           *prometheus.GaugeVec
+	oldest            *prometheus.GaugeVec
+}
+
+func newMetrics(registry prometheus.Registerer) (*metrics, error) {
+	counter := func(name, help string, labels ...string) *prometheus.CounterVec {
+		return prometheus.NewCounterVec(prometheus.CounterOpts{Name: "meridian_" + name, Help: help}, labels)
+	}
+	gauge := func(name, help string, labels ...string) *prometheus.GaugeVec {
+		return prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "meridian_" + name, Help: help}, labels)
+	}
+	m := &metrics{
+		signatureFailures: counter("federation_signature_failures_total", "Requests refused for their signature, by reason.", "reason"),
+		refused:           counter("federation_frames_refused_total", "Frames of partners that were not taken, by code.", "code"),
+		deliveries:        counter("partner_deliveries_total", "Events pushed to a partner, by result; a failed push counts once.", "partner", "result"),
+		seconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "meridian_partner_delivery_seconds", Help: "From an event's time until the partner has applied it.",
+			Buckets: []float64{.002, .005, .01, .025, .05, .1, .25, .5, 1, 5, 30, 300, 3600, 86400},
+		}, []string{"partner"}),
+		contacts: gauge("partner_last_contact_timestamp_seconds", "Last contact with a partner, each way.", "partner", "direction"),
+		clocks:   gauge("partner_clock_difference_seconds", "The partner's clock less ours, as its answers tell it.", "partner"),
+		backlog:  gauge("partner_backlog_events", "Events that a partner has not been offered yet; at most 500 are counted.", "partner"),
+		oldest:   gauge("partner_oldest_undelivered_timestamp_seconds", "When the oldest event was written that a partner has not been offered yet, 0 for none.", "partner"),
+	}
+	if registry == nil {
+		return m, nil
+	}
+	for _, reason := range SignatureReasons() {
+		m.signatureFailures.WithLabelValues(reason)
+	}
+	for _, c := range []prometheus.Collector{m.signatureFailures, m.refused, m.deliveries, m.seconds, m.contacts, m.clocks, m.backlog, m.oldest} {
+		if err := registry.Register(c); err != nil {
+			return nil, err
+		}
+	}
+	return m, nil
+}
+
+// refusalCodes is the closed set of codes that refused frames are counted under.
+var refusalCodes = map[string]bool{
+	threads.RefusedUnknownChannel: true, threads.RefusedNotMember: true, threads.RefusedRemoved: true,
+	threads.RefusedOrigin: true, threads.RefusedChain: true, threads.RefusedBranch: true,
+	threads.RefusedSignature: true, threads.RefusedKey: true, threads.RefusedTime: true,
+	threads.RefusedFork: true, threads.RefusedRetryLater: true, threads.RefusedMalformed: true, "digest": true,
+}
+
+func (m *metrics) framesRefused(refusals []wireRefusal) {
+	for _, r := range refusals {
+		code := r.Code
+		if !refusalCodes[code] {
+			code = "other"
+		}
+		m.refused.WithLabelValues(code).Inc()
+	}
+}
+
+func (m *metrics) delivered(partner, result string, n int) {
+	if n > 0 {
+		m.deliveries.WithLabelValues(partner, result).Add(float64(n))
+	}
+}
+
+func (m *metrics) endToEnd(partner string, took time.Duration) {
+	m.seconds.WithLabelValues(partner).Observe(max(0, took.Seconds()))
+}
+
+func (m *metrics) contact(partner, direction string, now time.Time) {
+	m.contacts.WithLabelValues(partner, direction).Set(float64(now.UnixMilli()) / 1000)
+}
+
+func (m *metrics) clock(partner string, difference time.Duration) {
+	m.clocks.WithLabelValues(partner).Set(difference.Seconds())
+}
+
+func (m *metrics) undelivered(partner string, events int, oldest time.Time) {
+	m.backlog.WithLabelValues(partner).Set(float64(events))
+	seconds := 0.0
+	if !oldest.IsZero() {
+		seconds = float64(oldest.UnixMilli()) / 1000
+	}
+	m.oldest.WithLabelValues(partner).Set(seconds)
+}

@@ -1,0 +1,209 @@
+package federation
+
+import (
+	"context"
+	"crypto/ed25519"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"meridian/threads"
+)
+
+// profilePrefix keeps a signature over a profile from meaning anything else.
+const profilePrefix = "meridian-profile-v1\x00"
+
+// maxProfiles is how many people one exchange is about at most.
+const maxProfiles = 200
+
+// wireProfile is what a server tells of a person of its own.
+type wireProfile struct {
+	Address string `json:"address"`
+	Hours   string `json:"hours,omitempty"`
+	Name    string `json:"name"`
+	Person  string `json:"person"`
+	Version int64  `json:"version"`
+	Zone    string `json:"zone"`
+}
+
+// signedProfile is a profile in its exact bytes, signed by the person's server.
+type signedProfile struct {
+	Profile json.RawMessage `json:"profile"`
+	Sig     string          `json:"sig"`
+}
+
+type profilesRequest struct {
+	Known  map[string]int64 `json:"known,omitempty"` // versions that the asker has, by person
+	People []string         `json:"people"`
+}
+
+type profilesAnswer struct {
+	Profiles []signedProfile `json:"profiles"`
+}
+
+// answerProfiles tells of those people of this server who share a channel with the asker as of now,
+// and of whom the asker does not have the newest.
+func (x *Exchange) answerProfiles(ctx context.Context, from caller) (reply, error) {
+	var request profilesRequest
+	if err := decodeBody(from.body, &request); err != nil {
+		return reply{}, refuseExchange(http.StatusBadRequest, "malformed", firstBytes(err.Error(), 200))
+	}
+	if len(request.People) > maxProfiles {
+		return reply{}, refuseExchange(http.StatusRequestEntityTooLarge, "too_many_people", fmt.Sprintf("at most %d people can be asked about at a time", maxProfiles))
+	}
+	shared, err := x.sums(ctx, from.name, from.key)
+	if err != nil {
+		return reply{}, err
+	}
+	visible, err := x.peopleOf(ctx, x.Server, shared)
+	if err != nil {
+		return reply{}, err
+	}
+	var ids []string
+	for _, id := range request.People {
+		if visible[id] {
+			ids = append(ids, id)
+		}
+	}
+	people, err := x.People.PeopleByID(ctx, ids)
+	if err != nil {
+		return reply{}, fmt.Errorf("look up people: %w", err)
+	}
+	answer := profilesAnswer{Profiles: []signedProfile{}}
+	for _, id := range slices.Sorted(maps.Keys(people)) {
+		p := people[id]
+		if p.Local && p.Version > request.Known[id] {
+			signed, err := x.signProfile(p)
+			if err != nil {
+				return reply{}, err
+			}
+			answer.Profiles = append(answer.Profiles, signed)
+		}
+	}
+	return answerJSON(answer)
+}
+
+func (x *Exchange) signProfile(p threads.PersonRecord) (signedProfile, error) {
+	raw, err := marshal(wireProfile{Address: p.Address, Hours: p.Hours, Name: p.Name, Person: p.ID, Version: p.Version, Zone: p.Zone})
+	if err != nil {
+		return signedProfile{}, fmt.Errorf("write profile: %w", err)
+	}
+	sig := ed25519.Sign(x.Key, append([]byte(profilePrefix), raw...))
+	return signedProfile{raw, base64.RawURLEncoding.EncodeToString(sig)}, nil
+}
+
+// peopleOf are the members that a server has in some channels.
+func (x *Exchange) peopleOf(ctx context.Context, server string, channels map[string]map[threads.Hash]string) (map[string]bool, error) {
+	people := map[string]bool{}
+	for _, bucket := range channels {
+		for id := range bucket {
+			ch, err := x.Journal.Channel(ctx, id)
+			if err != nil {
+				return nil, fmt.Errorf("load channel %s: %w", id, err)
+			}
+			for _, p := range ch.People() {
+				if threads.ServerOf(p.ID) == server {
+					people[p.ID] = true
+				}
+			}
+		}
+	}
+	return people, nil
+}
+
+// learn has the profiles of the server's people asked for.
+func (c *Courier) learn() { c.leaveNote(func(i *inbox) { i.unknown = true }) }
+
+// learnProfiles asks the server for the newest profiles of its people in shared channels. While it is
+// down those known stay.
+func (c *Courier) learnProfiles(ctx context.Context) error {
+	shared, err := c.x.sums(ctx, c.name, nil)
+	if err != nil {
+		return err
+	}
+	people, err := c.x.peopleOf(ctx, c.name, shared)
+	if err != nil {
+		return err
+	}
+	for ids := range slices.Chunk(slices.Sorted(maps.Keys(people)), maxProfiles) {
+		if err := c.askProfiles(ctx, ids); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (c *Courier) askProfiles(ctx context.Context, ids []string) error {
+	known, err := c.x.People.PeopleByID(ctx, ids)
+	if err != nil {
+		return fmt.Errorf("look up people: %w", err)
+	}
+	request := profilesRequest{People: ids, Known: map[string]int64{}}
+	for id, p := range known {
+		if p.Version > 0 {
+			request.Known[id] = p.Version
+		}
+	}
+	body, err := marshal(request)
+	if err != nil {
+		return fmt.Errorf("write a request for profiles: %w", err)
+	}
+	got, err := c.x.ask(ctx, c.name, profilesPath, typeJSON, body)
+	if err != nil {
+		return err
+	}
+	var answer profilesAnswer
+	if err := json.Unmarshal(got, &answer); err != nil { // the profiles are checked one by one, in their exact bytes
+		return &Unreached{fmt.Errorf("read the profiles of %s: %w", c.name, err)}
+	}
+	for _, signed := range answer.Profiles {
+		if err := c.takeProfile(ctx, signed, ids); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// takeProfile stores a profile that was asked for, if its server signed it.
+func (c *Courier) takeProfile(ctx context.Context, signed signedProfile, asked []string) error {
+	var p wireProfile
+	sig, err := base64.RawURLEncoding.Strict().DecodeString(signed.Sig)
+	if err == nil {
+		err = decodeBody(signed.Profile, &p)
+	}
+	if err != nil || !slices.Contains(asked, p.Person) || !strings.HasSuffix(p.Address, "@"+c.name) || !c.signed(ctx, append([]byte(profilePrefix), signed.Profile...), sig) {
+		c.x.Log.Info("profile refused", "partner", c.name)
+		return nil
+	}
+	_, err = c.x.People.LearnProfile(ctx, threads.PersonRecord{
+		ID: p.Person, Address: p.Address, Name: p.Name, Zone: p.Zone, Hours: p.Hours, Server: c.name, Version: p.Version,
+	})
+	var refused *threads.Error
+	if errors.As(err, &refused) && refused.Kind != threads.Internal && refused.Kind != threads.Unavailable {
+		c.x.Log.Info("profile refused", "partner", c.name, "error", err)
+		return nil
+	}
+	return err
+}
+
+// signed reports whether the server signed a message with the pinned key, or with one by which a
+// shared channel knows it.
+func (c *Courier) signed(ctx context.Context, message, sig []byte) bool {
+	a, err := c.x.acquaintance(ctx, c.name)
+	if err != nil || len(sig) != ed25519.SignatureSize {
+		return false
+	}
+	if a.partner.State == threads.PartnerAllowed {
+		return threads.Verify(a.partner.Key.Public, message, sig)
+	}
+	return slices.ContainsFunc(a.members, func(k threads.Key) bool { return threads.Verify(k.Public, message, sig) })
+}
+
+// profilesEvery is how often a live server is asked for changed profiles.
+const profilesEvery = 5 * time.Minute

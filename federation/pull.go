@@ -1,0 +1,308 @@
+package federation
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"slices"
+
+	"meridian/threads"
+)
+
+// Bounds of one pull.
+const (
+	maxPullChannels = 64
+	maxContents     = 100 // contents, and probes, asked for in one channel
+)
+
+// Why a channel is not, or not fully, given.
+const (
+	pullUnknown = threads.RefusedUnknownChannel
+	pullRemoved = threads.RefusedRemoved
+	pullBranch  = threads.RefusedBranch
+)
+
+// answerPull gives frames that continue the asker's heads, from any log of the channels that the
+// asker may see as of now, and then where each channel stands here.
+func (x *Exchange) answerPull(ctx context.Context, from caller) (reply, error) {
+	var request pullRequest
+	if err := decodeBody(from.body, &request); err != nil {
+		return reply{}, refuseExchange(400, "malformed", firstBytes(err.Error(), 200))
+	}
+	if len(request.Channels) > maxPullChannels {
+		return reply{}, refuseExchange(413, "too_many_channels", fmt.Sprintf("a pull is about at most %d channels", maxPullChannels))
+	}
+	p := &page{room: MaxFrames}
+	if request.Limit > 0 {
+		p.room = min(p.room, request.Limit)
+	}
+	var tail pullTail
+	for _, asked := range request.Channels {
+		got, err := x.serve(ctx, from, asked, p)
+		if err != nil {
+			return reply{}, err
+		}
+		tail.Channels = append(tail.Channels, got)
+	}
+	last, err := marshal(tail)
+	if err != nil {
+		return reply{}, fmt.Errorf("write the answer to a pull: %w", err)
+	}
+	return reply{typeFrames, append(append(p.frames, last...), '\n')}, nil
+}
+
+// page collects the frames of an answer within its bounds.
+type page struct {
+	frames []byte
+	room   int
+	full   bool // something did not fit
+}
+
+func (p *page) add(e *threads.Event) bool {
+	if p.room == 0 || len(p.frames)+frameSize(e) > frameRoom {
+		p.full = true
+		return false
+	}
+	p.frames = AppendFrame(p.frames, e)
+	p.room--
+	return true
+}
+
+// serve adds what the asker lacks of one channel to the page.
+func (x *Exchange) serve(ctx context.Context, from caller, asked pullChannel, p *page) (pulledChannel, error) {
+	id := asked.Channel
+	ch, err := x.Journal.Channel(ctx, id)
+	if err != nil {
+		return pulledChannel{}, fmt.Errorf("load channel %s: %w", id, err)
+	}
+	if ch == nil || !ch.WasMember(from.name) || !reaches(ch, from.name, from.key) {
+		return pulledChannel{standing: standing{Channel: id}, Code: pullUnknown}, nil
+	}
+	s := &serving{x: x, ch: ch, asker: from.name, have: asked.standing, page: p}
+	out := pulledChannel{standing: standing{Channel: id}}
+	switch n := asked.Control.Number; {
+	case n > ch.Control.Seq:
+		x.courier(from.name).want(id, note{})
+	case n > 0 && ch.HashAt(n) != asked.Control.Hash:
+		out.Code = pullBranch
+		return out, nil
+	}
+	if !ch.IsMember(from.name) {
+		out.Code = pullRemoved
+		err := s.control(ctx, ch.RemovedAt(from.name))
+		out.Control, out.More = s.have.Control, p.full
+		return out, err
+	}
+	if err := s.all(ctx, asked); err != nil {
+		return out, err
+	}
+	out.standing, out.More, out.Hashes = standingOf(id, ch), p.full, s.hashes
+	if s.asksMore() {
+		x.courier(from.name).want(id, note{soon: true})
+	}
+	x.courier(from.name).claimed(s.have)
+	return out, nil
+}
+
+// serving is the answer about one channel to one member. Its have moves on with what is given.
+type serving struct {
+	x      *Exchange
+	ch     *threads.Channel
+	asker  string
+	have   standing
+	page   *page
+	hashes []threads.Hash
+}
+
+func (s *serving) all(ctx context.Context, asked pullChannel) error {
+	if err := s.control(ctx, s.ch.Control.Seq); err != nil {
+		return err
+	}
+	if err := s.contents(ctx, asked.Contents[:min(len(asked.Contents), maxContents)]); err != nil {
+		return err
+	}
+	if err := s.probe(ctx, asked.Probe[:min(len(asked.Probe), maxContents)]); err != nil {
+		return err
+	}
+	if len(asked.Below) > 0 {
+		return s.below(ctx, asked.Below)
+	}
+	return s.data(ctx)
+}
+
+// control adds the control log after the asker's, up to the number last.
+func (s *serving) control(ctx context.Context, last int64) error {
+	events, err := s.x.logEvents(ctx, s.ch.ID, threads.Ref{Seq: s.have.Control.Number + 1}, last, s.page.room+1)
+	if err != nil {
+		return err
+	}
+	for _, e := range events {
+		if !s.page.add(e) {
+			return nil
+		}
+		s.have.Control = wireControl{e.Header.Seq, e.ID}
+	}
+	return nil
+}
+
+// lowest is the seq below which the asker may not read a log: where its copy starts in a channel
+// whose newcomers see nothing of before.
+func (s *serving) lowest(id threads.LogID) int64 {
+	if s.ch.Settings.History == "full" || id.Origin == s.asker {
+		return 1
+	}
+	return s.ch.Start(s.asker)[id].Seq + 1
+}
+
+// data adds what continues the asker's data logs, all logs side by side in the order of their times,
+// so that what depends on an event comes after it.
+func (s *serving) data(ctx context.Context) error {
+	var logs []*cursor
+	for _, h := range s.ch.Frontier() {
+		from := max(s.have.head(h.LogID).Seq, s.ch.Start(s.asker)[h.LogID].Seq) + 1
+		from = max(from, s.ch.Logs[h.LogID].From)
+		if from <= h.Seq {
+			logs = append(logs, &cursor{at: threads.Ref{LogID: h.LogID, Seq: from}, last: h.Seq})
+		}
+	}
+	if len(logs) == 0 {
+		return nil
+	}
+	chunk := max(16, (s.page.room+1)/len(logs))
+	for {
+		next, err := s.next(ctx, logs, chunk)
+		if err != nil || next == nil {
+			return err
+		}
+		e := next.events[0]
+		if !s.page.add(e) {
+			return nil
+		}
+		next.events = next.events[1:]
+		s.gave(e)
+	}
+}
+
+// cursor reads one log in pieces.
+type cursor struct {
+	at     threads.Ref // next to be read
+	last   int64
+	events []*threads.Event
+}
+
+// next is the log with the earliest event, nil when all are at their ends.
+func (s *serving) next(ctx context.Context, logs []*cursor, chunk int) (*cursor, error) {
+	var first *cursor
+	for _, l := range logs {
+		if len(l.events) == 0 && l.at.Seq <= l.last {
+			var err error
+			if l.events, err = s.x.logEvents(ctx, s.ch.ID, l.at, l.last, chunk); err != nil {
+				return nil, err
+			}
+			l.at.Seq += int64(len(l.events))
+			if len(l.events) == 0 {
+				l.last = 0
+			}
+		}
+		if len(l.events) > 0 && (first == nil || l.events[0].Header.Time < first.events[0].Header.Time) {
+			first = l
+		}
+	}
+	return first, nil
+}
+
+// gave notes that the asker gets this event: what this server would deliver to it starts after.
+func (s *serving) gave(e *threads.Event) {
+	id := e.Header.LogID()
+	for i := range s.have.Frontier {
+		if s.have.Frontier[i].LogID == id {
+			s.have.Frontier[i].Seq, s.have.Frontier[i].Hash = e.Header.Seq, e.ID
+			return
+		}
+	}
+	s.have.Frontier = append(s.have.Frontier, wireHead{id, e.Header.Seq, e.Header.Seq, e.ID})
+}
+
+// below adds what continues logs downwards from where the asker's copies start, newest first.
+func (s *serving) below(ctx context.Context, logs []wireHead) error {
+	for _, h := range logs {
+		held, ok := s.ch.Logs[h.LogID]
+		if !ok {
+			continue
+		}
+		first := max(s.lowest(h.LogID), held.From, h.From-int64(s.page.room)-1)
+		events, err := s.x.logEvents(ctx, s.ch.ID, threads.Ref{LogID: h.LogID, Seq: first}, min(h.From-1, held.Seq), MaxFrames+1)
+		if err != nil {
+			return err
+		}
+		for _, e := range slices.Backward(events) {
+			if !s.page.add(e) {
+				return nil
+			}
+		}
+	}
+	return nil
+}
+
+// contents adds the events whose contents the asker lacks, those that are at hand.
+func (s *serving) contents(ctx context.Context, ids []threads.Hash) error {
+	if len(ids) == 0 {
+		return nil
+	}
+	events, err := s.x.Logs.EventsByID(ctx, s.ch.ID, ids)
+	if err != nil {
+		return fmt.Errorf("look up contents of %s: %w", s.ch.ID, err)
+	}
+	for _, e := range events {
+		h := &e.Header
+		if e.Content == nil || h.Log != threads.LogData || h.Seq < s.lowest(h.LogID()) {
+			continue
+		}
+		if !s.page.add(e) {
+			return nil
+		}
+	}
+	return nil
+}
+
+// probe tells the hashes at places, by which two servers find where their copies of a log part.
+func (s *serving) probe(ctx context.Context, places []wireRef) error {
+	for _, r := range places {
+		hash := ""
+		if r.Seq >= s.lowest(r.LogID) {
+			events, err := s.x.logEvents(ctx, s.ch.ID, threads.Ref(r), s.ch.LogOf(r.LogID).Seq, 1)
+			if err != nil {
+				return err
+			}
+			if len(events) == 1 && events[0].Header.Seq == r.Seq {
+				hash = events[0].ID
+			}
+		}
+		s.hashes = append(s.hashes, hash)
+	}
+	return nil
+}
+
+// asksMore reports whether the asker holds more than this server of a log that it will not deliver
+// itself.
+func (s *serving) asksMore() bool {
+	for _, h := range s.have.Frontier {
+		if h.Origin != s.asker && h.Origin != s.x.Server && h.Seq > s.ch.LogOf(h.LogID).Seq {
+			return true
+		}
+	}
+	return false
+}
+
+// splitTail parts the answer to a pull into its frames and its last line.
+func splitTail(body []byte) (frames []byte, tail pullTail, err error) {
+	body, ok := bytes.CutSuffix(body, []byte{'\n'})
+	if !ok {
+		return nil, tail, fmt.Errorf("the answer to a pull ends in a line feed")
+	}
+	start := bytes.LastIndexByte(body, '\n') + 1
+	if err := decodeBody(body[start:], &tail); err != nil {
+		return nil, tail, fmt.Errorf("last line: %w", err)
+	}
+	return body[:start], tail, nil
+}

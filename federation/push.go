@@ -1,0 +1,194 @@
+package federation
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"meridian/threads"
+)
+
+// metAfter is how long nobody may supply a dependency until it counts as met.
+const metAfter = time.Hour
+
+// answerPush takes in frames and says where each channel touched stands after them. It answers only
+// once what it took is durable.
+func (x *Exchange) answerPush(ctx context.Context, from caller) (reply, error) {
+	first, rest, ok := bytes.Cut(from.body, []byte{'\n'})
+	if !ok {
+		return reply{}, refuseExchange(400, "malformed", "a push begins with a line that names the sender's control heads")
+	}
+	var head pushHead
+	if err := decodeBody(first, &head); err != nil {
+		return reply{}, refuseExchange(400, "malformed", "first line: "+firstBytes(err.Error(), 200))
+	}
+	frames, err := ReadFrames(rest)
+	if err != nil {
+		return reply{}, refuseExchange(413, "too_many_frames", err.Error())
+	}
+	in, err := x.takeIn(ctx, from, frames, false)
+	if err != nil {
+		return reply{}, err
+	}
+	answer := pushAnswer{Refusals: in.refusals}
+	heads := map[threads.Hash]standing{}
+	for _, s := range head.Channels[:min(len(head.Channels), MaxFrames)] {
+		heads[s.Channel] = s
+	}
+	for id := range in.answer.Channels {
+		if _, ok := heads[id]; !ok {
+			heads[id] = standing{Channel: id}
+		}
+	}
+	for _, id := range slices.SortedFunc(maps.Keys(heads), strings.Compare) {
+		a, shown, err := x.channelAnswer(ctx, from, id, in.answer.Channels[id])
+		if err != nil {
+			return reply{}, err
+		}
+		if !shown {
+			continue
+		}
+		answer.Channels = append(answer.Channels, a)
+		if lacks(a, heads[id]) {
+			x.courier(from.name).want(id, note{})
+		}
+	}
+	return answerJSON(answer)
+}
+
+// lacks reports whether something of the channel is to be fetched from the sender: a newer control
+// log, or what its frames wait for.
+func lacks(a channelAnswer, claimed standing) bool {
+	return claimed.Control.Number > a.Control.Number || slices.ContainsFunc(a.Waiting, func(w wireWaiting) bool { return w.For != nil })
+}
+
+// channelAnswer is what the sender may know of where a channel stands here, as of now.
+func (x *Exchange) channelAnswer(ctx context.Context, from caller, id threads.Hash, got *threads.ChannelAnswer) (channelAnswer, bool, error) {
+	ch, err := x.Journal.Channel(ctx, id)
+	if err != nil {
+		return channelAnswer{}, false, fmt.Errorf("load channel %s: %w", id, err)
+	}
+	if ch == nil || !ch.IsMember(from.name) || !reaches(ch, from.name, from.key) {
+		return channelAnswer{}, false, nil
+	}
+	a := channelAnswer{standing: standingOf(id, ch)}
+	if got != nil {
+		for _, w := range got.Waiting {
+			waiting := wireWaiting{Origin: w.Origin, Epoch: w.Epoch, Seq: w.Seq}
+			if w.For.Seq > 0 {
+				waiting.For = &wireRef{LogID: w.For.LogID, Seq: w.For.Seq}
+			}
+			a.Waiting = append(a.Waiting, waiting)
+		}
+	}
+	return a, true, nil
+}
+
+// taken is what became of frames that arrived.
+type taken struct {
+	answer   threads.Answer
+	refusals []wireRefusal
+	before   map[threads.Hash]int64 // control heads
+}
+
+// takeIn hands the frames that a server may send to the journal. Whatever arrives, by push or as
+// the answer to a pull, comes through here.
+func (x *Exchange) takeIn(ctx context.Context, from caller, frames Frames, below bool) (taken, error) {
+	out := taken{before: map[threads.Hash]int64{}}
+	for _, bad := range frames.Bad {
+		out.refusals = append(out.refusals, wireRefusal{
+			Channel: bad.Channel, Code: bad.Code, Detail: firstBytes(bad.Detail, 300), Index: bad.Index,
+			Origin: bad.Ref.Origin, Epoch: bad.Ref.Epoch, Seq: bad.Ref.Seq,
+		})
+	}
+	events, index, err := x.screen(ctx, from, frames, &out)
+	if err != nil {
+		return out, err
+	}
+	if len(events) > 0 {
+		out.answer, err = x.Journal.Ingest(ctx, threads.Batch{From: from.name, Events: events, Now: from.now, Below: below, MetAfter: metAfter})
+		if err != nil {
+			return out, fmt.Errorf("take in %d events of %s: %w", len(events), from.name, err)
+		}
+	}
+	for _, id := range slices.SortedFunc(maps.Keys(out.answer.Channels), strings.Compare) {
+		if out.answer.Channels[id].Control.Seq > out.before[id] {
+			if err := x.membersChanged(ctx, id); err != nil {
+				return out, err
+			}
+		}
+		for _, r := range out.answer.Channels[id].Refused {
+			out.refusals = append(out.refusals, wireRefusal{
+				Channel: id, Code: r.Code, Detail: r.Detail, Index: index[r.Index],
+				Origin: r.Origin, Epoch: r.Epoch, Seq: r.Seq,
+			})
+		}
+	}
+	if len(out.refusals) > 0 {
+		x.metrics.framesRefused(out.refusals)
+		x.Log.Info("frames refused", "partner", from.name, "count", len(out.refusals), "code", out.refusals[0].Code)
+	}
+	return out, nil
+}
+
+// membersChanged has the profiles of a channel's people fetched after its control log moved.
+func (x *Exchange) membersChanged(ctx context.Context, id threads.Hash) error {
+	ch, err := x.Journal.Channel(ctx, id)
+	if err != nil {
+		return fmt.Errorf("load channel %s: %w", id, err)
+	}
+	for _, name := range ch.Servers() {
+		if name != x.Server {
+			x.courier(name).learn()
+		}
+	}
+	return nil
+}
+
+// screen leaves out the events of channels about which this key may say nothing: a removed server's,
+// and those of a channel that knows the sender by another key.
+func (x *Exchange) screen(ctx context.Context, from caller, frames Frames, out *taken) ([]*threads.Event, []int, error) {
+	verdicts := map[threads.Hash]string{}
+	var events []*threads.Event
+	var index []int
+	for i, e := range frames.Events {
+		id := e.Channel()
+		code, known := verdicts[id]
+		if !known {
+			ch, err := x.Journal.Channel(ctx, id)
+			if err != nil {
+				return nil, nil, fmt.Errorf("load channel %s: %w", id, err)
+			}
+			code = mayBring(ch, from)
+			if ch != nil {
+				out.before[id] = ch.Control.Seq
+			}
+			verdicts[id] = code
+		}
+		if code == "" {
+			events, index = append(events, e), append(index, frames.Index[i])
+			continue
+		}
+		out.refusals = append(out.refusals, wireRefusal{
+			Channel: id, Code: code, Detail: "your server may not send this channel's events", Index: frames.Index[i],
+			Origin: e.Header.Origin, Epoch: e.Header.Epoch, Seq: e.Header.Seq,
+		})
+	}
+	return events, index, nil
+}
+
+func mayBring(ch *threads.Channel, from caller) string {
+	switch {
+	case ch == nil || !ch.WasMember(from.name):
+		return "" // the journal says what it thinks of it; the control log may admit the sender
+	case from.key != nil && !reaches(ch, from.name, from.key):
+		return threads.RefusedKey
+	case !ch.IsMember(from.name):
+		return threads.RefusedRemoved
+	}
+	return ""
+}

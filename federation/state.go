@@ -1,0 +1,151 @@
+package federation
+
+import (
+	"context"
+	"crypto/ed25519"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"meridian/threads"
+)
+
+// load takes up delivery where it stood, once. The comparison at start corrects what was not saved.
+func (c *Courier) load(ctx context.Context, now time.Time) error {
+	if c.loaded {
+		return nil
+	}
+	p, err := c.x.partner(ctx, c.name)
+	if err != nil {
+		return err
+	}
+	if p.State == "" {
+		if p, err = c.x.noteMember(ctx, c.name, now); err != nil {
+			return err
+		}
+	}
+	c.queue = queue{cursor: p.Cursor, through: p.Cursor, full: true}
+	c.mu.Lock()
+	c.state.Cursor, c.state.Versions = p.Cursor, p.Versions
+	c.state.ContactIn, c.state.ContactOut = later(c.state.ContactIn, p.ContactIn), later(c.state.ContactOut, p.ContactOut)
+	c.mu.Unlock()
+	if err := c.loadLanes(ctx, now); err != nil {
+		return err
+	}
+	c.x.mu.Lock()
+	others := len(c.x.couriers) - 1
+	c.x.mu.Unlock()
+	c.compareAt = now.Add(time.Duration(c.x.Jitter() * float64(startSpread) * float64(others)))
+	c.keyAt = c.compareAt.Add(c.x.spread(keyCheckEvery))
+	c.loaded = true
+	return nil
+}
+
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
+}
+
+// noteMember shows the administrator a server that became a neighbour by joining a channel.
+func (x *Exchange) noteMember(ctx context.Context, name string, now time.Time) (threads.Partner, error) {
+	keys, err := x.memberKeys(ctx, name)
+	if err != nil || len(keys) == 0 {
+		return threads.Partner{Name: name}, err
+	}
+	x.Log.Info("a server that is no partner is a member of a channel", "server", name)
+	p, err := x.Options.Partners.NotePartner(ctx, name, Fingerprint(ed25519.PublicKey(keys[0].Public)), now)
+	if err != nil {
+		return p, fmt.Errorf("note member server %s: %w", name, err)
+	}
+	return p, nil
+}
+
+func (c *Courier) loadLanes(ctx context.Context, now time.Time) error {
+	page := threads.Page{Limit: 100}
+	for {
+		rows, next, err := c.x.Deliveries.PartnerChannels(ctx, c.name, page)
+		if err != nil {
+			return fmt.Errorf("load deliveries to %s: %w", c.name, err)
+		}
+		for _, row := range rows {
+			ch, err := c.x.Journal.Channel(ctx, row.Channel)
+			if err != nil {
+				return fmt.Errorf("load channel %s: %w", row.Channel, err)
+			}
+			if ch == nil {
+				continue
+			}
+			l := c.lane(ch, now)
+			l.PartnerChannel, l.dirty, l.stored = row, false, true
+			l.have[threads.LogID{Origin: c.x.Server, Epoch: row.Epoch}] = row.Have
+		}
+		if page.After = next; next == "" {
+			return nil
+		}
+	}
+}
+
+// save writes down where delivery stands, at most once a second: what a crash forgets is found again
+// by the comparison. It returns the time of the next step.
+func (c *Courier) save(ctx context.Context, now, next time.Time) (time.Time, error) {
+	if !c.dirty {
+		return next, nil
+	}
+	if due := c.saved.Add(saveEvery); now.Before(due) {
+		return earliest(next, due), nil
+	}
+	if err := c.Flush(ctx); err != nil {
+		return now.Add(time.Second), err
+	}
+	c.saved = now
+	return next, nil
+}
+
+// Flush writes down where delivery stands. It is for the end: steps do it by themselves.
+func (c *Courier) Flush(ctx context.Context) error {
+	if !c.loaded || !c.dirty {
+		return nil
+	}
+	for _, id := range slices.SortedFunc(maps.Keys(c.lanes), strings.Compare) {
+		l := c.lanes[id]
+		if !l.dirty {
+			continue
+		}
+		l.newest(c.x.Server)
+		if err := c.x.Deliveries.SavePartnerChannel(ctx, l.PartnerChannel); err != nil {
+			return err
+		}
+		l.dirty, l.stored = false, true
+	}
+	for _, id := range c.closed {
+		if c.lanes[id] == nil {
+			if err := c.x.Deliveries.ClearPartnerChannel(ctx, c.name, id); err != nil {
+				return err
+			}
+		}
+	}
+	c.closed = nil
+	c.mu.Lock()
+	c.state.Cursor = c.queue.cursor
+	state := c.state
+	c.mu.Unlock()
+	if err := c.x.Deliveries.SaveExchange(ctx, c.name, state); err != nil {
+		return err
+	}
+	c.dirty = false
+	return nil
+}
+
+// newest sets the row's place to that of the newest own log.
+func (l *lane) newest(self string) {
+	l.Epoch, l.Have = 0, 0
+	for id, seq := range l.have {
+		if id.Origin == self && id.Epoch > l.Epoch {
+			l.Epoch, l.Have = id.Epoch, seq
+		}
+	}
+}
