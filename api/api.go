@@ -43,7 +43,7 @@ type API struct {
 	proxies         []netip.Prefix
 	limits          Limits
 
-	mux      *http.ServeMux
+	mux      *routes
 	huma     huma.API
 	ids      requestIDs
 	metrics  *metrics
@@ -64,7 +64,7 @@ func New(o Options) (*API, error) {
 	}
 	a := &API{
 		Needs: o.Needs, server: o.Server, version: o.Version, features: o.Features, clock: o.Clock, log: o.Log,
-		proxies: o.TrustedProxies, limits: o.Limits.orDefaults(), mux: http.NewServeMux(), ids: newRequestIDs(),
+		proxies: o.TrustedProxies, limits: o.Limits.orDefaults(), mux: &routes{ServeMux: http.NewServeMux()}, ids: newRequestIDs(),
 		edits: newStripes(),
 	}
 	if err := a.prepare(o.Metrics); err != nil {

@@ -114,7 +114,7 @@ func docsFields(doc *huma.OpenAPI, op *huma.Operation) []docsField {
 }
 
 func docsBody(doc *huma.OpenAPI, where string, media *huma.MediaType) []docsField {
-	if media == nil {
+	if media == nil || media.Schema == nil {
 		return nil
 	}
 	s := media.Schema

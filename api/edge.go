@@ -144,6 +144,18 @@ func route(r *http.Request) string {
 	return path
 }
 
+// routes is a mux that can say what it serves.
+type routes struct {
+	*http.ServeMux
+	patterns []string
+}
+
+// HandleFunc is that of the mux.
+func (r *routes) HandleFunc(pattern string, f func(http.ResponseWriter, *http.Request)) {
+	r.patterns = append(r.patterns, pattern)
+	r.ServeMux.HandleFunc(pattern, f)
+}
+
 // unmatched answers for what no route serves.
 func (a *API) unmatched(w http.ResponseWriter, r *http.Request) {
 	var allowed []string

@@ -51,6 +51,7 @@ func (a *API) routes() error {
 // documentRoutes serve the OpenAPI document and a page that shows it.
 func (a *API) documentRoutes() error {
 	doc := a.huma.OpenAPI()
+	describeDocuments(doc)
 	for _, unused := range []string{"ErrorModel", "ErrorDetail"} { // the framework's own, which no answer has
 		delete(doc.Components.Schemas.Map(), unused)
 	}
@@ -62,17 +63,37 @@ func (a *API) documentRoutes() error {
 	if err != nil {
 		return fmt.Errorf("write page of the OpenAPI document: %w", err)
 	}
-	a.mux.HandleFunc("GET "+prefix+"/openapi.json", func(w http.ResponseWriter, _ *http.Request) {
+	a.mux.HandleFunc("GET "+documentPath, func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
 		_, _ = w.Write(raw) // a client that went away needs no answer
 	})
-	a.mux.HandleFunc("GET "+prefix+"/docs", func(w http.ResponseWriter, _ *http.Request) {
+	a.mux.HandleFunc("GET "+docsPath, func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "text/html; charset=utf-8")
 		w.Header().Set("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'")
 		_, _ = w.Write(page)
 	})
-	a.mux.HandleFunc("/", a.unmatched)
+	a.mux.Handle("/", http.HandlerFunc(a.unmatched))
 	return nil
+}
+
+const (
+	documentPath = prefix + "/openapi.json"
+	docsPath     = prefix + "/docs"
+)
+
+// describeDocuments puts the document and its page into the document.
+func describeDocuments(doc *huma.OpenAPI) {
+	for path, of := range map[string][3]string{
+		documentPath: {"openapi", "This document", "application/json"},
+		docsPath:     {"docs", "A page that shows this document", "text/html"},
+	} {
+		doc.AddOperation(&huma.Operation{
+			OperationID: of[0], Method: http.MethodGet, Path: path, Tags: []string{"server"}, Summary: of[1],
+			Responses: map[string]*huma.Response{"200": {
+				Description: of[1], Content: map[string]*huma.MediaType{of[2]: {}},
+			}},
+		})
+	}
 }
 
 // schemaIn is a reference to the schema of T.

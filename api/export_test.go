@@ -1,0 +1,9 @@
+package api
+
+import "github.com/danielgtaylor/huma/v2"
+
+// Document is the OpenAPI document, for the tests that hold answers against it.
+func (a *API) Document() *huma.OpenAPI { return a.huma.OpenAPI() }
+
+// Patterns are those of all routes.
+func (a *API) Patterns() []string { return a.mux.patterns }
