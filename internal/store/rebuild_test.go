@@ -23,12 +23,7 @@ func TestWhatIsRebuiltEqualsWhatWasLive(t *testing.T) {
 			before[w.c.ID] = dump(t, s, w.c.ID)
 		}
 		// A rebuild repairs what something else broke.
-		s.pen.Lock()
-		_, err := s.writer.conn.ExecContext(context.Background(), "update thread set title = 'x', messages = 7")
-		s.pen.Unlock()
-		if err != nil {
-			t.Fatal(err)
-		}
+		breakIt(t, s, "update thread set title = 'x', messages = 7")
 		last := int64(0)
 		if err := s.Rebuild(context.Background(), func(pos int64) { last = pos }); err != nil {
 			t.Fatal(err)
