@@ -40,15 +40,22 @@ func (s *Store) dropWriter(err error) error {
 	if w == nil {
 		return err
 	}
-	_ = w.conn.Raw(func(any) error { return driver.ErrBadConn }) // so that the pool does not reuse it
-	return errors.Join(err, ignoreDone(w.close()))
+	w.closeStatements()
+	_ = w.conn.Raw(func(any) error { return driver.ErrBadConn }) // which closes it, instead of its going back to the pool
+	return err
 }
 
 func (w *writer) close() error {
-	for _, stmt := range w.stmts {
-		_ = stmt.Close() // goes with its connection
-	}
+	w.closeStatements()
 	return w.conn.Close()
+}
+
+// closeStatements comes before the connection is closed: afterwards the SQLite
+// driver would touch what is freed.
+func (w *writer) closeStatements() {
+	for _, stmt := range w.stmts {
+		_ = stmt.Close() // goes with its connection in any case
+	}
 }
 
 // stmt is the query prepared; queries are written with ? and must be few.
