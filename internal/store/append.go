@@ -28,15 +28,15 @@ func (t *tx) Append(c *threads.Channel, entries []journal.Entry) error {
 		return fmt.Errorf("append to channel %s: %w", c.ID, err)
 	}
 	for i := range entries {
-		if err := t.store1(ch, &entries[i]); err != nil {
+		if err := t.take(ch, &entries[i]); err != nil {
 			return fmt.Errorf("append %s: %w", entries[i].Event.ID, err)
 		}
 	}
 	return t.settleAll(ch)
 }
 
-// store1 takes up one event: its row, and what it does.
-func (t *tx) store1(ch *touched, entry *journal.Entry) error {
+// take takes up one event: its row, and what it does.
+func (t *tx) take(ch *touched, entry *journal.Entry) error {
 	e := entry.Event
 	id := e.Header.LogID()
 	log, err := t.logNumber(ch, id)
