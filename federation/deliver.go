@@ -107,7 +107,10 @@ func (c *Courier) nextBatch(ctx context.Context, now time.Time) (*batch, error) 
 			return b, err
 		}
 		c.advance(b) // there was nothing for this server in it
-		if !c.queue.full && len(c.queue.entries) == 0 {
+		if len(c.queue.entries) > 0 {
+			return nil, nil // the next commit says more
+		}
+		if !c.queue.full {
 			c.queue.through = c.queue.cursor
 			clear(c.acked)
 			return nil, nil
@@ -151,15 +154,16 @@ func (q *queue) read(ctx context.Context, logs Logs) error {
 	return nil
 }
 
-// queueBatch takes from the queue's entries what the server may see.
+// queueBatch takes from the queue's entries what the server may see, as far as the committed state of
+// their channels tells.
 func (c *Courier) queueBatch(ctx context.Context) (*batch, error) {
 	b := &batch{}
 	for _, e := range c.queue.entries {
-		visible, err := c.visible(ctx, e.Event)
+		v, err := c.visibility(ctx, e.Event)
 		if err != nil {
 			return nil, err
 		}
-		if visible && !b.add(e.Event) {
+		if v == undecided || v == visible && !b.add(e.Event) {
 			return b, nil
 		}
 		b.taken++
@@ -169,22 +173,51 @@ func (c *Courier) queueBatch(ctx context.Context) (*batch, error) {
 	return b, nil
 }
 
-// visible reports whether an event of the journal is for this server by way of the queue.
-func (c *Courier) visible(ctx context.Context, e *threads.Event) (bool, error) {
-	id := e.Channel()
-	if c.lanes[id] != nil {
-		return false, nil
-	}
+// visibility says whether an event of the journal goes to the server by way of the queue.
+type visibility int
+
+const (
+	hidden visibility = iota
+	visible
+	undecided // stored, but its channel's state is not published yet: a moment later it is
+)
+
+func (c *Courier) visibility(ctx context.Context, e *threads.Event) (visibility, error) {
+	id, log := e.Channel(), e.Header.LogID()
 	ch, err := c.x.Journal.Channel(ctx, id)
-	if err != nil || ch == nil {
-		return false, err
+	switch {
+	case err != nil:
+		return hidden, fmt.Errorf("load channel %s: %w", id, err)
+	case ch == nil || e.Header.Seq > head(ch, log) && !closed(ch, log):
+		return undecided, nil
+	case c.lanes[id] != nil:
+		return hidden, nil
+	case log == threads.ControlLog:
+		return shownIf(e.Header.Seq <= c.visibleControl(ch)), nil
 	}
-	if e.Header.Log == threads.LogControl {
-		return e.Header.Seq <= c.visibleControl(ch), nil
-	}
-	log := e.Header.LogID()
 	after := max(ch.Start(c.name)[log].Seq, c.acked[id][log])
-	return c.mayPush(ch) && e.Header.Seq > after && e.Header.Seq <= ch.LogOf(log).Seq, nil
+	return shownIf(c.mayPush(ch) && e.Header.Seq > after && e.Header.Seq <= head(ch, log)), nil
+}
+
+// head is the seq up to which a log is applied here.
+func head(ch *threads.Channel, log threads.LogID) int64 {
+	if log == threads.ControlLog {
+		return ch.Control.Seq
+	}
+	return ch.LogOf(log).Seq
+}
+
+// closed reports whether a removal ended the log.
+func closed(ch *threads.Channel, log threads.LogID) bool {
+	_, ended := ch.CutOf(log)
+	return ended && log != threads.ControlLog
+}
+
+func shownIf(ok bool) visibility {
+	if ok {
+		return visible
+	}
+	return hidden
 }
 
 // advance moves the cursor over a batch from the queue.

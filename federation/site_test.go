@@ -145,7 +145,6 @@ func (s *site) start() {
 	served := map[string]bool{}
 	all.Go(func() {
 		for ctx.Err() == nil {
-			changed := s.journal.Changed()
 			couriers, err := s.exchange.Couriers(ctx)
 			if err != nil && ctx.Err() == nil {
 				s.t.Errorf("couriers: %v", err)
@@ -157,7 +156,7 @@ func (s *site) start() {
 					all.Go(func() { s.drive(ctx, c) })
 				}
 			}
-			wait(ctx, 20*time.Millisecond, changed, nil)
+			wait(ctx, 20*time.Millisecond, nil, nil)
 		}
 	})
 	s.stop = func() {
@@ -302,4 +301,8 @@ func join(t testing.TB, host *site, owner string, channel threads.Hash, guest *s
 	if err != nil || i.State != threads.InvitationJoined {
 		t.Fatalf("accept: %+v, %v", i, err)
 	}
+}
+
+func orderOf(actor string, c threads.Command) federation.Order {
+	return federation.Order{Actor: actor, Now: time.Now(), Command: c}
 }

@@ -1,0 +1,166 @@
+package federation_test
+
+import (
+	"context"
+	"fmt"
+	"testing"
+	"time"
+
+	"meridian/threads"
+)
+
+// trio is three servers that are all partners of each other, with a person each, and a channel of the
+// first one's in which all three are.
+type trio struct {
+	a, b, c         *site
+	ana, ben, cem   threads.PersonRecord
+	channel, thread threads.Hash
+}
+
+func newTrio(t *testing.T) *trio {
+	t.Helper()
+	x := &trio{a: newSite(t), b: newSite(t), c: newSite(t)}
+	befriend(t, x.a, x.b)
+	befriend(t, x.a, x.c)
+	befriend(t, x.b, x.c)
+	x.ana, x.ben, x.cem = x.a.person("ana"), x.b.person("ben"), x.c.person("cem")
+	x.channel, x.thread, _ = found(x.a, x.ana.ID, "full")
+	join(t, x.a, x.ana.ID, x.channel, x.b, x.ben)
+	join(t, x.a, x.ana.ID, x.channel, x.c, x.cem)
+	same(t, x.channel, x.a, x.b, x.c)
+	return x
+}
+
+func TestANewcomerToAFullHistoryGetsWhatLiesBelow(t *testing.T) {
+	a, b := newSite(t), newSite(t)
+	befriend(t, a, b)
+	ana, ben := a.person("ana"), b.person("ben")
+	channel, thread, _ := found(a, ana.ID, "full")
+	for i := range 1200 {
+		post(a, ana.ID, channel, thread, fmt.Sprint("before ", i))
+	}
+	join(t, a, ana.ID, channel, b, ben)
+	same(t, channel, a, b)
+	post(b, ben.ID, channel, thread, "I am here.")
+	same(t, channel, a, b)
+	for id, log := range b.channel(channel).Logs {
+		if log.From != 1 {
+			t.Errorf("log %v starts at %d", id, log.From)
+		}
+	}
+}
+
+func TestANewcomerToAJoinedHistoryGetsNothingOfBefore(t *testing.T) {
+	a, b := newSite(t), newSite(t)
+	befriend(t, a, b)
+	ana, ben := a.person("ana"), b.person("ben")
+	channel, thread, first := found(a, ana.ID, "joined")
+	join(t, a, ana.ID, channel, b, ben)
+	later := post(a, ana.ID, channel, thread, "After.")
+	eventually(t, 5*time.Second, "what follows arrives", func() bool {
+		events, err := b.store.EventsByID(context.Background(), channel, []threads.Hash{later})
+		return err == nil && len(events) == 1
+	})
+	events, err := b.store.EventsByID(context.Background(), channel, []threads.Hash{thread, first})
+	if err != nil || len(events) != 0 {
+		t.Errorf("%d events of before joining, %v", len(events), err)
+	}
+}
+
+func TestPostsReachAMemberThroughOthersWhileTheirServerIsDown(t *testing.T) {
+	x := newTrio(t)
+	x.c.handler.set(true) // c is cut off from all: it can ask, nobody reaches it
+	x.c.close()
+	post(x.b, x.ben.ID, x.channel, x.thread, "From b, while c is away.")
+	same(t, x.channel, x.a, x.b)
+	x.b.close() // and then the author's server is away
+	x.c.handler.set(false)
+	x.c.open()
+	same(t, x.channel, x.a, x.c)
+}
+
+func TestAServerCutOffWhileItWasRemovedLosesWhatLiesBeyondTheCut(t *testing.T) {
+	x := newTrio(t)
+	x.b.handler.set(true)
+	x.a.handler.set(true)
+	x.c.handler.set(true)
+	lost := post(x.b, x.ben.ID, x.channel, x.thread, "Nobody heard this in time.")
+	time.Sleep(50 * time.Millisecond)
+	x.a.handler.set(false)
+	x.c.handler.set(false)
+	command := threads.RemoveServer{Channel: x.channel, Server: x.b.name}
+	if err := x.a.exchange.BeforeCommand(context.Background(), command); err != nil {
+		t.Fatal(err)
+	}
+	x.a.do(x.ana.ID, command)
+	after := post(x.a, x.ana.ID, x.channel, x.thread, "Among us.")
+	x.b.handler.set(false)
+	for _, s := range []*site{x.a, x.b, x.c} {
+		for _, o := range []*site{x.a, x.b, x.c} {
+			if s != o {
+				if err := s.exchange.RetryPartner(context.Background(), o.name); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+	}
+	eventually(t, 10*time.Second, "the removed server hears of its removal", func() bool { return !x.b.channel(x.channel).IsMember(x.b.name) })
+	same(t, x.channel, x.a, x.c)
+	time.Sleep(100 * time.Millisecond)
+	for _, s := range []*site{x.a, x.c} {
+		if events, _ := s.store.EventsByID(context.Background(), x.channel, []threads.Hash{lost}); len(events) != 0 {
+			t.Errorf("%s holds what lies beyond the cut", s.name)
+		}
+	}
+	if events, _ := x.b.store.EventsByID(context.Background(), x.channel, []threads.Hash{after}); len(events) != 0 {
+		t.Error("the removed server holds what was written after its removal")
+	}
+}
+
+func TestAnOwnerElsewhereHasTheHostChangeMembers(t *testing.T) {
+	x := newTrio(t)
+	ctx := context.Background()
+	x.a.do(x.ana.ID, threads.ChangeRole{Channel: x.channel, Person: x.ben.ID, Role: threads.RoleOwner})
+	same(t, x.channel, x.a, x.b, x.c)
+	dora := x.c.person("dora")
+	if _, err := x.b.exchange.Invite(ctx, x.ben.ID, x.channel, dora.Address, threads.RoleReader); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, 5*time.Second, "dora is invited", func() bool {
+		mine, _, err := x.c.store.Invitations(ctx, dora.ID, threads.Page{})
+		if err != nil || len(mine) != 1 {
+			return false
+		}
+		_, err = x.c.exchange.Answer(ctx, dora.ID, mine[0].ID, true)
+		return err == nil
+	})
+	same(t, x.channel, x.a, x.b, x.c)
+	if role := x.b.channel(x.channel).Role(dora.ID); role != threads.RoleReader {
+		t.Fatalf("dora is %q", role)
+	}
+	order := func(actor string, c threads.Command) error {
+		return x.b.exchange.Command(ctx, orderOf(actor, c))
+	}
+	if err := order(x.ben.ID, threads.RemoveMember{Channel: x.channel, Person: x.cem.ID}); err != nil {
+		t.Fatal(err)
+	}
+	if role := x.b.channel(x.channel).Role(x.cem.ID); role != threads.RoleNone {
+		t.Errorf("cem is still %q where it was ordered", role)
+	}
+	if err := order(x.cem.ID, threads.RemoveMember{Channel: x.channel, Person: x.ana.ID}); err == nil {
+		t.Error("a server ordered something for another server's person")
+	}
+	same(t, x.channel, x.a, x.b, x.c)
+}
+
+func TestProfilesOfMembersAreKnownEverywhere(t *testing.T) {
+	x := newTrio(t)
+	for _, s := range []*site{x.a, x.b, x.c} {
+		for _, p := range []threads.PersonRecord{x.ana, x.ben, x.cem} {
+			eventually(t, 5*time.Second, "the address of "+p.Address+" is known", func() bool {
+				known, err := s.store.Person(context.Background(), p.ID)
+				return err == nil && known.Address == p.Address && known.Zone == p.Zone
+			})
+		}
+	}
+}
