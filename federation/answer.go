@@ -86,9 +86,9 @@ func (c *Courier) judge(v verdict) {
 // log would change is not the event's fault: then that is sent first.
 func (c *Courier) refusal(l *lane, v verdict) {
 	switch v.refused.Code {
-	case threads.RefusedRemoved: // its control log, to which nothing can be added, says why
+	case threads.RefusedRemoved: // its control log says more
 		c.wants[v.ch.ID] = &want{at: v.now}
-		c.park(l, v.now, threads.ChannelParked, "it says that this server was removed", "nothing: the control log that shows it is fetched")
+		l.retryAt = v.now.Add(c.x.spread(compareEvery))
 	case threads.RefusedNotMember, threads.RefusedUnknownChannel:
 		if l.Attempts == 0 && l.control >= c.visibleControl(v.ch) {
 			l.control, l.Attempts = 0, 1

@@ -46,6 +46,7 @@ type Courier struct {
 	letters   bool                                     // there may be invitations to write about
 	unknown   bool                                     // there are people of whom only the id is known
 	people    time.Time                                // when profiles are asked for next
+	strange   int                                      // how often in a row somebody stayed unknown
 	closed    []threads.Hash                           // channels whose lanes ended and still have a row
 	wants     map[threads.Hash]*want
 	queue     queue
@@ -297,14 +298,11 @@ func (c *Courier) work(ctx context.Context, now time.Time) (time.Time, error) {
 	if err := c.backfill(ctx, now); err != nil {
 		return now, err
 	}
-	if c.unknown || !now.Before(c.people) {
-		if err := c.learnProfiles(ctx); err != nil {
-			return now, err
-		}
-		c.unknown, c.people = false, now.Add(c.x.spread(profilesEvery))
+	if err := c.learnProfiles(ctx, now); err != nil {
+		return now, err
 	}
 	next, err := c.deliver(ctx, now)
-	return earliest(next, c.compareAt, c.nextWant()), err
+	return earliest(next, c.compareAt, c.nextWant(), c.people), err
 }
 
 // checkKey looks whether a partner's document still shows the pinned key. Not reaching it says

@@ -120,9 +120,16 @@ func (x *Exchange) peopleOf(ctx context.Context, server string, channels map[str
 // learn has the profiles of the server's people asked for.
 func (c *Courier) learn() { c.leaveNote(func(i *inbox) { i.unknown = true }) }
 
-// learnProfiles asks the server for the newest profiles of its people in shared channels. While it is
-// down those known stay.
-func (c *Courier) learnProfiles(ctx context.Context) error {
+// learnProfiles asks the server for the newest profiles of its people in shared channels, when that is
+// due. It may not know yet that a channel is shared: then it is asked again soon, and later less
+// often. While it is down the profiles known stay.
+func (c *Courier) learnProfiles(ctx context.Context, now time.Time) error {
+	if c.unknown {
+		c.unknown, c.people, c.strange = false, now, 0
+	}
+	if now.Before(c.people) {
+		return nil
+	}
 	shared, err := c.x.sums(ctx, c.name, nil)
 	if err != nil {
 		return err
@@ -131,18 +138,27 @@ func (c *Courier) learnProfiles(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	lacking := false
 	for ids := range slices.Chunk(slices.Sorted(maps.Keys(people)), maxProfiles) {
-		if err := c.askProfiles(ctx, ids); err != nil {
+		some, err := c.askProfiles(ctx, ids)
+		if err != nil {
 			return err
 		}
+		lacking = lacking || some
+	}
+	c.people = now.Add(c.x.spread(profilesEvery))
+	if lacking {
+		c.people = now.Add(c.x.spread(min(100*time.Millisecond<<min(c.strange, 12), profilesEvery)))
+		c.strange++
 	}
 	return nil
 }
 
-func (c *Courier) askProfiles(ctx context.Context, ids []string) error {
+// askProfiles asks about some people, and reports whether there is one of whom nothing is known yet.
+func (c *Courier) askProfiles(ctx context.Context, ids []string) (lacking bool, err error) {
 	known, err := c.x.People.PeopleByID(ctx, ids)
 	if err != nil {
-		return fmt.Errorf("look up people: %w", err)
+		return false, fmt.Errorf("look up people: %w", err)
 	}
 	request := profilesRequest{People: ids, Known: map[string]int64{}}
 	for id, p := range known {
@@ -152,26 +168,29 @@ func (c *Courier) askProfiles(ctx context.Context, ids []string) error {
 	}
 	body, err := marshal(request)
 	if err != nil {
-		return fmt.Errorf("write a request for profiles: %w", err)
+		return false, fmt.Errorf("write a request for profiles: %w", err)
 	}
 	got, err := c.x.ask(ctx, c.name, profilesPath, typeJSON, body)
 	if err != nil {
-		return err
+		return false, err
 	}
 	var answer profilesAnswer
 	if err := json.Unmarshal(got, &answer); err != nil { // the profiles are checked one by one, in their exact bytes
-		return &Unreached{fmt.Errorf("read the profiles of %s: %w", c.name, err)}
+		return false, &Unreached{fmt.Errorf("read the profiles of %s: %w", c.name, err)}
 	}
+	told := map[string]bool{}
 	for _, signed := range answer.Profiles {
-		if err := c.takeProfile(ctx, signed, ids); err != nil {
-			return err
+		person, err := c.takeProfile(ctx, signed, ids)
+		if err != nil {
+			return false, err
 		}
+		told[person] = true
 	}
-	return nil
+	return slices.ContainsFunc(ids, func(id string) bool { return !told[id] && request.Known[id] == 0 }), nil
 }
 
-// takeProfile stores a profile that was asked for, if its server signed it.
-func (c *Courier) takeProfile(ctx context.Context, signed signedProfile, asked []string) error {
+// takeProfile stores a profile that was asked for, if its server signed it, and says whose it is.
+func (c *Courier) takeProfile(ctx context.Context, signed signedProfile, asked []string) (string, error) {
 	var p wireProfile
 	sig, err := base64.RawURLEncoding.Strict().DecodeString(signed.Sig)
 	if err == nil {
@@ -179,7 +198,7 @@ func (c *Courier) takeProfile(ctx context.Context, signed signedProfile, asked [
 	}
 	if err != nil || !slices.Contains(asked, p.Person) || !strings.HasSuffix(p.Address, "@"+c.name) || !c.signed(ctx, append([]byte(profilePrefix), signed.Profile...), sig) {
 		c.x.Log.Info("profile refused", "partner", c.name)
-		return nil
+		return "", nil
 	}
 	_, err = c.x.People.LearnProfile(ctx, threads.PersonRecord{
 		ID: p.Person, Address: p.Address, Name: p.Name, Zone: p.Zone, Hours: p.Hours, Server: c.name, Version: p.Version,
@@ -187,9 +206,9 @@ func (c *Courier) takeProfile(ctx context.Context, signed signedProfile, asked [
 	var refused *threads.Error
 	if errors.As(err, &refused) && refused.Kind != threads.Internal && refused.Kind != threads.Unavailable {
 		c.x.Log.Info("profile refused", "partner", c.name, "error", err)
-		return nil
+		return "", nil
 	}
-	return err
+	return p.Person, err
 }
 
 // signed reports whether the server signed a message with the pinned key, or with one by which a

@@ -110,6 +110,7 @@ func (c *Courier) Flush(ctx context.Context) error {
 	if !c.loaded || !c.dirty {
 		return nil
 	}
+	ctx = context.WithoutCancel(ctx)
 	for _, id := range slices.SortedFunc(maps.Keys(c.lanes), strings.Compare) {
 		l := c.lanes[id]
 		if !l.dirty {
