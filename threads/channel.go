@@ -137,8 +137,9 @@ func (c *Channel) Role(person string) Role {
 
 // Person is one member of a channel.
 type Person struct {
-	ID   string
-	Role Role
+	ID    string
+	Role  Role
+	Since int64 // number of the control event that made them one; later changes of role do not count
 }
 
 // People lists the members now, by id.
@@ -146,11 +147,20 @@ func (c *Channel) People() []Person {
 	var people []Person
 	for id, grants := range c.people {
 		if role := grants[len(grants)-1].role; role != RoleNone {
-			people = append(people, Person{id, role})
+			people = append(people, Person{id, role, memberSince(grants)})
 		}
 	}
 	slices.SortFunc(people, func(a, b Person) int { return strings.Compare(a.ID, b.ID) })
 	return people
+}
+
+// memberSince is the number of the first grant after the last removal.
+func memberSince(grants []grant) int64 {
+	since := int64(0)
+	for i := len(grants) - 1; i >= 0 && grants[i].role != RoleNone; i-- {
+		since = grants[i].number
+	}
+	return since
 }
 
 // Servers lists the member servers now, by name.

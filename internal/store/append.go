@@ -111,8 +111,11 @@ func (t *tx) addMessage(ch *touched, pos int64, e *threads.Event, m *threads.Mes
 		return err
 	}
 	sort := int64(m.SortTime(e))
-	t.messages.add(pos, thread, author, sort, int64(0), pos, raw(m.ReplyTo))
-	t.addWords(pos, m.Body)
+	t.messages.add(pos, thread, author, sort, messageFlags(m), pos, raw(m.ReplyTo))
+	t.addWords(pos, m.Body, searchMarks(m.AttributedTo))
+	if err := t.mention(pos, thread, m.Mentions); err != nil {
+		return err
+	}
 	t.delta(thread, ch.version).add(sort)
 	return nil
 }

@@ -64,8 +64,11 @@ func (t *tx) saveRole(channel int64, p threads.Person, old threads.Role) error {
 	if err != nil {
 		return err
 	}
-	return t.exec(`insert into membership (channel, person, role) values (?, ?, ?)
-		on conflict (channel, person) do update set role = excluded.role`, channel, person, string(p.Role))
+	return t.exec(`insert into membership (channel, person, role, since) values (?, ?, ?, coalesce((
+			select e.pos from event e join log l on l.id = e.log
+			where l.channel = ? and l.origin = 0 and l.epoch = 0 and e.seq = ?), 0))
+		on conflict (channel, person) do update set role = excluded.role`,
+		channel, person, string(p.Role), channel, p.Since)
 }
 
 // saveServers writes the latest admission of each server that is or was a member.

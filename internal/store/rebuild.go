@@ -47,7 +47,7 @@ func (t *tx) clearDerived() error {
 		"update event set flags = flags & 5 where (flags & 2) <> 0",
 		"update thread set messages = 0, last_time = 0, version = 0, " + unknownThread,
 		"delete from write where value is not null",
-		"delete from message", "delete from erasure", "delete from membership", "delete from channel_server",
+		"delete from message", "delete from mention", "delete from erasure", "delete from membership", "delete from channel_server",
 	}
 	if t.store.postgres {
 		statements = append(statements, "delete from message_search")

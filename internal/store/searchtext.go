@@ -107,6 +107,19 @@ func joinCut(words []string) string {
 	return strings.Join(words, " ")
 }
 
+// attribution marks the words of a name by which an archive states who wrote a
+// message, so that they are found as that alone; searchText passes it never.
+const attribution = "§"
+
+// searchMarks is what is indexed beside the text of a message attributed to
+// somebody: the words of that name, marked; "" for none.
+func searchMarks(attributedTo string) string {
+	if attributedTo == "" {
+		return ""
+	}
+	return strings.ReplaceAll(" "+searchText(attributedTo), " ", " "+attribution)
+}
+
 // searchVector is text, made by searchText, as a PostgreSQL tsvector in its
 // text form. PostgreSQL keeps at most 256 places of one word and none beyond
 // 16,383, so in a very long text a phrase may go unfound there.

@@ -80,7 +80,7 @@ func (t *tx) settleThread(ch *touched, row *stored) error {
 	if err := t.dropWords(row.pos); err != nil || hidden {
 		return err
 	}
-	t.addWords(row.pos, r[0]+"\n"+r[1])
+	t.addWords(row.pos, r[0]+"\n"+r[1], "")
 	return nil
 }
 

@@ -13,6 +13,8 @@ const (
 	messageHidden = 1
 	messageErased = 2
 	messageEdited = 4
+	// Written by somebody else than its author, who imported it.
+	messageAttributed = 8
 )
 
 // messageRow is a message as its thread shows it.
@@ -38,11 +40,11 @@ func (t *tx) settleMessage(ch *touched, row *stored) error {
 		return err
 	}
 	var fresh *messageRow
-	var body string
+	var m *threads.Message
 	if erased {
 		fresh, err = t.tombstone(ch, row, at, old)
 	} else {
-		fresh, body, err = t.standing(ch, row)
+		fresh, m, err = t.standing(ch, row)
 	}
 	if err != nil {
 		return err
@@ -53,10 +55,19 @@ func (t *tx) settleMessage(ch *touched, row *stored) error {
 	if err := t.dropWords(row.pos); err != nil {
 		return err
 	}
-	if fresh.counts() {
-		t.addWords(row.pos, body)
+	if !fresh.counts() {
+		return nil
 	}
-	return nil
+	t.addWords(row.pos, m.Body, searchMarks(m.AttributedTo))
+	return t.mention(row.pos, fresh.thread, m.Mentions)
+}
+
+// messageFlags are those of a message as it was posted.
+func messageFlags(m *threads.Message) int64 {
+	if m.AttributedTo != "" {
+		return messageAttributed
+	}
+	return 0
 }
 
 // settleErased makes the contents of a message and of its edits follow whether
@@ -111,37 +122,37 @@ func (t *tx) tombstone(ch *touched, row *stored, at place, old *messageRow) (*me
 	return nil, nil
 }
 
-// standing is the row of a message that is not erased, and its newest text; nil
-// where its content is not here or makes no message.
-func (t *tx) standing(ch *touched, row *stored) (*messageRow, string, error) {
+// standing is the row of a message that is not erased, and the message with its
+// newest text; nil where its content is not here or makes no message.
+func (t *tx) standing(ch *touched, row *stored) (*messageRow, *threads.Message, error) {
 	m := threads.EffectsOf(row.event).Message
 	if m == nil {
-		return nil, "", nil
+		return nil, nil, nil
 	}
 	thread, err := t.threadNumber(ch.id, m.Thread)
 	if err != nil {
-		return nil, "", err
+		return nil, nil, err
 	}
-	fresh := &messageRow{thread: thread, sort: int64(m.SortTime(row.event)), parent: raw(m.ReplyTo)}
+	fresh := &messageRow{thread: thread, sort: int64(m.SortTime(row.event)), flags: messageFlags(m), parent: raw(m.ReplyTo)}
 	if row.flags&eventVoid != 0 {
-		fresh.flags = messageHidden
-		return fresh, "", nil
+		fresh.flags |= messageHidden
+		return fresh, m, nil
 	}
 	actor, err := t.personNumber(row.event.Header.Actor)
 	if err != nil {
-		return nil, "", err
+		return nil, nil, err
 	}
 	var value string
 	edited, err := t.row([]any{&value}, `select value from write where channel = ? and object = ? and field = ?
 		and actor = ? and value is not null order by stamp desc limit 1`, ch.id, raw(row.event.ID), threads.FieldBody, actor)
 	if err != nil || !edited {
-		return fresh, m.Body, err
+		return fresh, m, err
 	}
-	fresh.flags = messageEdited
+	fresh.flags |= messageEdited
 	if err := json.Unmarshal([]byte(value), &m.Body); err != nil {
-		return nil, "", fmt.Errorf("edited text: %w", err)
+		return nil, nil, fmt.Errorf("edited text: %w", err)
 	}
-	return fresh, m.Body, nil
+	return fresh, m, nil
 }
 
 // replaceMessage puts fresh in the place of old, either of which may be nil.
@@ -169,9 +180,9 @@ func (t *tx) replaceMessage(ch *touched, row *stored, old, fresh *messageRow) er
 		fresh.thread, fresh.sort, fresh.flags, ch.version, fresh.parent, row.pos)
 }
 
-// addWords makes a text findable at pos.
-func (t *tx) addWords(pos int64, text string) {
-	text = searchText(text)
+// addWords makes a text findable at pos, and the marks beside it.
+func (t *tx) addWords(pos int64, text, marks string) {
+	text = searchText(text) + marks
 	if t.store.postgres {
 		text = searchVector(text)
 	}
