@@ -60,6 +60,6 @@ type PartnerChannel struct {
 
 // Backlog is what a partner has not been offered yet of this server's own events.
 type Backlog struct {
-	Events int64     // at most 10,000 are counted
+	Events int64     // among the next 10,000 journal positions
 	Oldest time.Time // when the oldest was written; zero when there is none
 }

@@ -24,6 +24,15 @@ func onEach(t *testing.T, f func(t *testing.T, s *Store)) {
 	}
 }
 
+// openEach opens an empty store of each kind.
+func openEach(t *testing.T) []*Store {
+	t.Helper()
+	return []*Store{
+		openTest(t, "sqlite:"+filepath.Join(t.TempDir(), "a.db"), testServer),
+		openTest(t, pgtest.URL(t), testServer),
+	}
+}
+
 func openTest(t testing.TB, url, server string) *Store {
 	t.Helper()
 	s, err := Open(context.Background(), Options{URL: url, Server: server})

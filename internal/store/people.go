@@ -258,12 +258,3 @@ func (s *Store) internPerson(ctx context.Context, tx *sqlx.Tx, id string) (int64
 	err = tx.GetContext(ctx, &number, s.bind(`SELECT id FROM person WHERE uri = ? LIMIT 1`), id)
 	return number, err
 }
-
-// selectIn reads rows by a query with one list, of which none may be empty.
-func (s *Store) selectIn(ctx context.Context, rows any, query string, args ...any) error {
-	query, args, err := sqlx.In(query, args...)
-	if err != nil {
-		return err
-	}
-	return s.readers.SelectContext(ctx, rows, s.bind(query), args...)
-}

@@ -1,0 +1,142 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"meridian/threads"
+)
+
+// maxUnread is how far unread messages are counted; what is more reads as this.
+const maxUnread = 1000
+
+type channelRow struct {
+	Number, Archived, Created, Unread        int64
+	Hash                                     []byte
+	Host, Name, Purpose, Kind, History, Role string
+}
+
+// channelSelect reads the channels of a person; conditions follow it. Unread is
+// what came after the person did and lies beyond the mark of its thread.
+var channelSelect = `
+SELECT c.id AS number, c.hash, s.name AS host, c.name, c.purpose, c.kind, c.history, c.archived, c.created, mb.role,
+    (SELECT COUNT(*) FROM (
+        SELECT 1 FROM thread t
+        LEFT JOIN read_mark r ON r.thread = t.id AND r.person = mb.person
+        JOIN message m ON m.thread = t.id AND m.pos > ` + readUpTo + `
+        WHERE t.channel = c.id AND t.version > ` + readUpTo + ` AND ` + countsFor + `
+        LIMIT ` + strconv.Itoa(maxUnread) + `) AS u) AS unread
+FROM membership mb
+JOIN channel c ON c.id = mb.channel
+JOIN server s ON s.id = c.host
+WHERE mb.person = ?
+`
+
+// Of a thread t with the read mark r of the member mb: up to where it is read,
+// and whether the message m beyond that counts.
+const (
+	readUpTo  = `(CASE WHEN r.pos > mb.since THEN r.pos ELSE mb.since END)`
+	countsFor = `m.author <> mb.person AND (m.flags & 3) = 0`
+)
+
+func (r *channelRow) record() threads.ChannelRecord {
+	return threads.ChannelRecord{
+		ID: hashOf(r.Hash), Host: r.Host, Archived: r.Archived != 0,
+		Settings: threads.Settings{Name: r.Name, Purpose: r.Purpose, Kind: r.Kind, History: r.History},
+		Created:  threads.Time(r.Created).Wall(), Role: threads.Role(r.Role), Unread: r.Unread,
+	}
+}
+
+// Channels lists the channels of which the person is a member, as they came here.
+func (r Reading) Channels(ctx context.Context, person string, page threads.Page) ([]threads.ChannelRecord, string, error) {
+	after, err := numbersOf(page, 1)
+	if err != nil {
+		return nil, "", err
+	}
+	me, err := r.number(ctx, person)
+	if err != nil {
+		return nil, "", err
+	}
+	from := int64(0)
+	if after != nil {
+		from = after[0]
+	}
+	var rows []channelRow
+	err = r.s.readers.SelectContext(ctx, &rows, r.s.bind(channelSelect+`AND c.id > ? ORDER BY c.id LIMIT ?`), me, from, page.Size()+1)
+	if err != nil {
+		return nil, "", fmt.Errorf("list channels: %w", err)
+	}
+	rows, next := cut(rows, page, func(c *channelRow) string { return cursorAfter(strconv.FormatInt(c.Number, 10)) })
+	channels := make([]threads.ChannelRecord, len(rows))
+	for i := range rows {
+		channels[i] = rows[i].record()
+	}
+	return channels, next, nil
+}
+
+// Channel is the channel as the person, a member of it, sees it.
+func (r Reading) Channel(ctx context.Context, person string, id threads.Hash) (threads.ChannelRecord, error) {
+	row, _, err := r.channel(ctx, person, id)
+	if err != nil {
+		return threads.ChannelRecord{}, err
+	}
+	return row.record(), nil
+}
+
+// channel is the row of a channel and the number of the person, who is a member.
+func (r Reading) channel(ctx context.Context, person string, id threads.Hash) (*channelRow, int64, error) {
+	if !threads.IsHash(id) {
+		return nil, 0, notFound("channel")
+	}
+	me, err := r.number(ctx, person)
+	if err != nil {
+		return nil, 0, err
+	}
+	var rows []channelRow
+	err = r.s.readers.SelectContext(ctx, &rows, r.s.bind(channelSelect+`AND c.hash = ? LIMIT 1`), me, raw(id))
+	if err != nil {
+		return nil, 0, fmt.Errorf("read channel: %w", err)
+	}
+	if len(rows) == 0 {
+		return nil, 0, notFound("channel")
+	}
+	return &rows[0], me, nil
+}
+
+// Members lists the members of a channel of which the person is one.
+func (r Reading) Members(ctx context.Context, person string, channel threads.Hash, page threads.Page) ([]threads.MemberRecord, string, error) {
+	after, err := numbersOf(page, 1)
+	if err != nil {
+		return nil, "", err
+	}
+	in, _, err := r.channel(ctx, person, channel)
+	if err != nil {
+		return nil, "", err
+	}
+	from := int64(0)
+	if after != nil {
+		from = after[0]
+	}
+	var rows []struct {
+		personRow
+		Number int64
+		Role   string
+	}
+	query := strings.Replace(personSelect, "SELECT", "SELECT p.id AS number, mb.role AS role,", 1) + `
+		JOIN membership mb ON mb.person = p.id WHERE mb.channel = ? AND mb.person > ? ORDER BY mb.person LIMIT ?`
+	if err := r.s.readers.SelectContext(ctx, &rows, r.s.bind(query), in.Number, from, page.Size()+1); err != nil {
+		return nil, "", fmt.Errorf("list members: %w", err)
+	}
+	next := ""
+	if len(rows) > page.Size() {
+		rows = rows[:page.Size()]
+		next = cursorAfter(strconv.FormatInt(rows[len(rows)-1].Number, 10))
+	}
+	members := make([]threads.MemberRecord, len(rows))
+	for i := range rows {
+		members[i] = threads.MemberRecord{Person: rows[i].record(), Role: threads.Role(rows[i].Role)}
+	}
+	return members, next, nil
+}

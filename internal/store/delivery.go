@@ -1,0 +1,100 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"meridian/threads"
+)
+
+// States of a message at a partner.
+const (
+	stateQueued    = "queued"
+	stateDelivered = "delivered"
+	stateRejected  = "rejected"
+	stateParked    = "parked"
+	stateRemoved   = "removed"
+)
+
+// receiver is a server of a message's channel and what is known of it as a partner.
+type receiver struct {
+	Server, State, Hold, Error, Remedy        string // of the partner
+	ChannelState, ChannelError, ChannelRemedy string // of the channel there, "" while it is abreast
+	Removed, Cursor, Attempts                 int64
+	Epoch, Have, Since, ChannelAttempts       int64
+}
+
+// Delivery is what became of a message at each other server of its channel, by
+// name, as far as this server knows: of a message that came from elsewhere,
+// nothing. Delivered means applied there. Since is zero where it is not known.
+func (r Reading) Delivery(ctx context.Context, person string, id threads.Hash) ([]threads.Outcome, error) {
+	m, err := r.message(ctx, person, id)
+	if err != nil || m.Origin != r.s.server {
+		return nil, err
+	}
+	e := threads.Event{HeaderBytes: m.Header}
+	if err := complete(&e); err != nil {
+		return nil, err
+	}
+	var rows []receiver
+	err = r.s.readers.SelectContext(ctx, &rows, r.s.bind(`
+		SELECT s.name AS server, COALESCE(p.state, '') AS state, COALESCE(p.hold, '') AS hold,
+			COALESCE(p.error, '') AS error, COALESCE(p.remedy, '') AS remedy, COALESCE(p.attempts, 0) AS attempts,
+			COALESCE(p.journal, 0) AS cursor, m.removed, COALESCE(c.state, '') AS channelstate,
+			COALESCE(c.error, '') AS channelerror, COALESCE(c.remedy, '') AS channelremedy,
+			COALESCE(c.attempts, 0) AS channelattempts, COALESCE(c.epoch, 0) AS epoch, COALESCE(c.have, 0) AS have,
+			COALESCE(c.since, 0) AS since
+		FROM channel_server m
+		JOIN server s ON s.id = m.server
+		LEFT JOIN partner p ON p.name = s.name
+		LEFT JOIN partner_channel c ON c.partner = s.name AND c.channel = ?
+		WHERE m.channel = ? AND s.name <> ? AND (m.removed = 0 OR m.removed > ?)
+		ORDER BY s.name LIMIT ?`), m.Channel, m.ChannelNumber, r.s.server, e.Header.Control.Number, maxServers)
+	if err != nil {
+		return nil, fmt.Errorf("read delivery: %w", err)
+	}
+	outcomes := make([]threads.Outcome, len(rows))
+	for i := range rows {
+		outcomes[i] = rows[i].outcome(m, e.Header.Time.Wall())
+	}
+	return outcomes, nil
+}
+
+// maxServers is how many servers a channel has at most, with those that were removed.
+const maxServers = 1000
+
+func (r *receiver) outcome(m *messageItem, written time.Time) threads.Outcome {
+	o := threads.Outcome{Partner: r.Server, State: stateQueued, Since: written, Attempts: r.Attempts, Error: r.Error, Remedy: r.Remedy}
+	behind := r.ChannelState != "" && (m.Epoch > r.Epoch || m.Epoch == r.Epoch && m.Seq > r.Have)
+	switch {
+	case r.Removed != 0:
+		return threads.Outcome{Partner: r.Server, State: stateRemoved}
+	case r.Cursor >= m.Pos && !behind:
+		return threads.Outcome{Partner: r.Server, State: stateDelivered}
+	case r.State == string(threads.PartnerBlocked):
+		o.Error, o.Remedy = "this server exchanges nothing with it", "an administrator here can allow it"
+	case r.Hold != "":
+		o.Error, o.Remedy = r.Hold, "an administrator here can take it up again"
+	case behind:
+		return r.inTrouble(m, o)
+	}
+	return o
+}
+
+// inTrouble is the outcome in a channel that does not go on at the partner: of
+// what it rejects, the first event alone is rejected, the rest waits.
+func (r *receiver) inTrouble(m *messageItem, o threads.Outcome) threads.Outcome {
+	if r.ChannelError != "" {
+		o.Attempts, o.Error, o.Remedy = r.ChannelAttempts, r.ChannelError, r.ChannelRemedy
+	}
+	switch r.ChannelState {
+	case threads.ChannelParked:
+		o.State, o.Since = stateParked, instant(r.Since)
+	case threads.ChannelRejected:
+		if m.Epoch == r.Epoch && m.Seq == r.Have+1 {
+			o.State, o.Since = stateRejected, instant(r.Since)
+		}
+	}
+	return o
+}

@@ -1,0 +1,103 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/jmoiron/sqlx"
+
+	"meridian/threads"
+)
+
+// Reading finds for people what they may see: what stands in channels of which
+// they are members now. What they may not see is NotFound to them, like what
+// does not exist.
+type Reading struct{ s *Store }
+
+// Reading is how people read this store.
+func (s *Store) Reading() Reading { return Reading{s} }
+
+// number is that of a person, 0 for one who is unknown and so sees nothing.
+func (r Reading) number(ctx context.Context, person string) (int64, error) {
+	var number int64
+	if threads.CheckText(person) != nil {
+		return 0, nil
+	}
+	err := r.s.readers.GetContext(ctx, &number, r.s.bind(`SELECT id FROM person WHERE uri = ? LIMIT 1`), person)
+	if err != nil && !errors.Is(err, sql.ErrNoRows) {
+		return 0, fmt.Errorf("look up person: %w", err)
+	}
+	return number, nil
+}
+
+// selectIn reads rows by a query in which an argument that is a list, never an
+// empty one, stands for all its elements.
+func (s *Store) selectIn(ctx context.Context, rows any, query string, args ...any) error {
+	query, args, err := sqlx.In(query, args...)
+	if err != nil {
+		return err
+	}
+	return s.readers.SelectContext(ctx, rows, s.bind(query), args...)
+}
+
+// register is the value of a register that is true.
+type register struct {
+	Channel int64
+	Object  []byte
+	Field   string
+}
+
+// object names what a register belongs to.
+type object struct {
+	channel int64
+	id      threads.Hash
+}
+
+// maxRegisters bounds the registers read for one page.
+const maxRegisters = 20_000
+
+// flags reads which registers of each object are set to true, in order, of the
+// fields that begin with one of the prefixes, which are named in order.
+func (s *Store) flags(ctx context.Context, objects []object, prefixes ...string) (map[object][]string, error) {
+	set := map[object][]string{}
+	if len(objects) == 0 {
+		return set, nil
+	}
+	channels, ids := keysOf(objects)
+	var rows []register
+	err := s.selectIn(ctx, &rows, `
+		SELECT w.channel, w.object, w.field FROM write w
+		WHERE w.channel IN (?) AND w.object IN (?) AND w.field >= ? AND w.field < ? AND w.value = 'true'
+			AND NOT EXISTS (SELECT 1 FROM write n WHERE n.channel = w.channel AND n.object = w.object
+				AND n.field = w.field AND n.stamp > w.stamp)
+		ORDER BY w.channel, w.object, w.field LIMIT ?`,
+		channels, ids, prefixes[0], prefixes[len(prefixes)-1]+"\U0010ffff", maxRegisters)
+	if err != nil {
+		return nil, fmt.Errorf("read registers: %w", err)
+	}
+	for _, r := range rows {
+		for _, prefix := range prefixes {
+			if strings.HasPrefix(r.Field, prefix) {
+				key := object{r.Channel, hashOf(r.Object)}
+				set[key] = append(set[key], r.Field)
+			}
+		}
+	}
+	return set, nil
+}
+
+// keysOf parts objects into their channels, each once, and their ids.
+func keysOf(objects []object) (channels []int64, ids [][]byte) {
+	seen := map[int64]bool{}
+	for _, o := range objects {
+		if !seen[o.channel] {
+			seen[o.channel] = true
+			channels = append(channels, o.channel)
+		}
+		ids = append(ids, raw(o.id))
+	}
+	return channels, ids
+}

@@ -1,0 +1,267 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"meridian/threads"
+)
+
+// maxHits is how many of the newest received hits are put into the order of
+// their time.
+const maxHits = 10_000
+
+// Search finds messages and threads that hold all that q asks for, the newest
+// first, among what the person may read. q has words, "phrases", and from: in:
+// org: label: is: before: after: has:. Of more than 10,000 hits the newest
+// received are looked at.
+func (r Reading) Search(ctx context.Context, person, q string, page threads.Page) ([]threads.Hit, string, error) {
+	after, err := numbersOf(page, 2)
+	if err != nil {
+		return nil, "", err
+	}
+	asked, err := parseQuery(q)
+	if err != nil {
+		return nil, "", err
+	}
+	me, err := r.number(ctx, person)
+	if err != nil || asked.never || q == "" {
+		return nil, "", err
+	}
+	scope, err := r.scope(ctx, me, asked)
+	if err != nil || scope.nowhere() {
+		return nil, "", err
+	}
+	statement, args := scope.statement(r.s.postgres, after, page)
+	var rows []foundRow
+	if err := r.s.selectIn(ctx, &rows, statement, args...); err != nil {
+		return nil, "", fmt.Errorf("search: %w", err)
+	}
+	rows, next := cut(rows, page, func(f *foundRow) string {
+		return cursorAfter(strconv.FormatInt(f.Sort, 10), strconv.FormatInt(f.Pos, 10))
+	})
+	hits, err := r.hits(ctx, me, rows)
+	return hits, next, err
+}
+
+// foundRow is a message, or a thread whose own event stands at Pos.
+type foundRow struct{ Pos, Sort, Thread, Message int64 }
+
+// scope is a query with the names in it looked up.
+type scope struct {
+	query
+	me       int64
+	channels []int64 // of in:
+	authors  [][]int64
+	marks    []string // for each of authors, the words of an attribution that is meant too
+}
+
+func (s *scope) nowhere() bool {
+	return len(s.in) > 0 && len(s.channels) == 0 ||
+		len(s.phrases)+len(s.in)+len(s.authors)+len(s.labels)+len(s.states) == 0 && s.before.IsZero() && s.after.IsZero()
+}
+
+// maxNames bounds the names that are compared with those in a query.
+const maxNames = 20_000
+
+// scope looks up channels and people by the names that stand in the query.
+func (r Reading) scope(ctx context.Context, me int64, q query) (*scope, error) {
+	s := &scope{query: q, me: me}
+	if err := r.namedChannels(ctx, s); err != nil {
+		return nil, fmt.Errorf("look up channels: %w", err)
+	}
+	if len(q.from)+len(q.address)+len(q.org) == 0 {
+		return s, nil
+	}
+	var people []struct {
+		Number                 int64
+		Address, Shown, Server string
+	}
+	err := r.s.readers.SelectContext(ctx, &people, r.s.bind(`
+		SELECT p.id AS number, COALESCE(f.address, '') AS address, COALESCE(f.shown, '') AS shown, s.name AS server
+		FROM person p JOIN server s ON s.id = p.server LEFT JOIN profile f ON f.person = p.id
+		WHERE EXISTS (SELECT 1 FROM membership mb JOIN membership o ON o.channel = mb.channel
+			WHERE mb.person = p.id AND o.person = ?) LIMIT ?`), me, maxNames)
+	if err != nil {
+		return nil, fmt.Errorf("look up people: %w", err)
+	}
+	author := func(mark string, meant func(address, shown, server string) bool) {
+		numbers := []int64{0}
+		for _, p := range people {
+			if meant(p.Address, p.Shown, p.Server) {
+				numbers = append(numbers, p.Number)
+			}
+		}
+		s.authors, s.marks = append(s.authors, numbers), append(s.marks, searchText(mark))
+	}
+	for _, name := range q.from {
+		author(name, func(address, shown, _ string) bool {
+			local, _, _ := strings.Cut(address, "@")
+			return local != "" && searchText(local) == name || holds(shown, name)
+		})
+	}
+	for _, want := range q.address {
+		author(want, func(address, _, _ string) bool { return address == want })
+	}
+	for _, org := range q.org {
+		author(org, func(_, _, server string) bool { return server == org || strings.HasPrefix(server, org+".") })
+	}
+	return s, nil
+}
+
+func (r Reading) namedChannels(ctx context.Context, s *scope) error {
+	if len(s.in) == 0 {
+		return nil
+	}
+	var rows []struct {
+		ID   int64
+		Hash []byte
+		Name string
+	}
+	err := r.s.readers.SelectContext(ctx, &rows, r.s.bind(`
+		SELECT c.id, c.hash, c.name FROM membership mb JOIN channel c ON c.id = mb.channel
+		WHERE mb.person = ? LIMIT ?`), s.me, maxNames)
+	for _, c := range rows {
+		meant := true
+		for _, in := range s.in {
+			meant = meant && (hashOf(c.Hash) == in || holds(c.Name, searchText(in)))
+		}
+		if meant {
+			s.channels = append(s.channels, c.ID)
+		}
+	}
+	return err
+}
+
+// holds reports whether the words of name hold the phrase.
+func holds(name, phrase string) bool {
+	return phrase != "" && strings.Contains(" "+searchText(name)+" ", " "+phrase+" ")
+}
+
+// where gathers the conditions of a statement.
+type where struct {
+	sql  strings.Builder
+	args []any
+}
+
+func (w *where) and(condition string, args ...any) {
+	w.sql.WriteString("\n\tAND " + condition)
+	w.args = append(w.args, args...)
+}
+
+// statement finds the hits of a page. Those in threads' own texts carry no
+// message; they alone answer a query that is about threads alone.
+func (s *scope) statement(postgres bool, after []int64, page threads.Page) (string, []any) {
+	matched := `IN (SELECT rowid FROM search WHERE search MATCH ?)`
+	if postgres {
+		matched = `IN (SELECT pos FROM message_search WHERE tsv @@ CAST(? AS tsquery))`
+	}
+	m := s.conditions(postgres, matched, `m.pos`, `m.sort`)
+	for i, authors := range s.authors {
+		m.and(`((m.flags & 8) = 0 AND m.author IN (?) OR (m.flags & 8) <> 0 AND m.pos `+matched+`)`,
+			authors, matching([]string{strings.TrimPrefix(searchMarks(s.marks[i]), " ")}, postgres))
+	}
+	t := s.conditions(postgres, matched, `t.pos`, `t.created`)
+	for _, authors := range s.authors {
+		t.and(`t.author IN (?)`, authors)
+	}
+	if len(s.phrases)+len(s.authors) == 0 && len(s.labels)+len(s.states) > 0 {
+		m.and(`1 = 0`)
+	}
+	outer, args := ``, append(m.args, t.args...)
+	if after != nil {
+		outer = `WHERE sort <= ? AND (sort < ? OR pos < ?)`
+		args = append(args, after[0], after[0], after[1])
+	}
+	return `
+SELECT pos, sort, thread, message FROM (
+	SELECT * FROM (SELECT m.pos, m.sort, t.id AS thread, 1 AS message FROM message m
+		JOIN thread t ON t.id = m.thread JOIN membership mb ON mb.channel = t.channel
+		WHERE mb.person = ? AND (m.flags & 3) = 0` + m.sql.String() + ` ORDER BY m.pos DESC LIMIT ` + strconv.Itoa(maxHits) + `) AS messages
+	UNION ALL
+	SELECT * FROM (SELECT t.pos, t.created AS sort, t.id AS thread, 0 AS message FROM thread t
+		JOIN membership mb ON mb.channel = t.channel
+		WHERE mb.person = ? AND t.hidden = 0 AND t.pos IS NOT NULL` + t.sql.String() + ` ORDER BY t.pos DESC LIMIT ` + strconv.Itoa(maxHits) + `) AS titles
+) AS hits ` + outer + ` ORDER BY sort DESC, pos DESC LIMIT ?`, append(args, page.Size()+1)
+}
+
+// conditions are those that messages and threads share.
+func (s *scope) conditions(postgres bool, matched, pos, at string) *where {
+	w := &where{args: []any{s.me}}
+	if len(s.phrases) > 0 {
+		w.and(pos+` `+matched, matching(s.phrases, postgres))
+	}
+	if len(s.channels) > 0 {
+		w.and(`t.channel IN (?)`, s.channels)
+	}
+	if !s.after.IsZero() {
+		w.and(at+` >= ?`, int64(threads.TimeOf(s.after)))
+	}
+	if !s.before.IsZero() {
+		w.and(at+` < ?`, int64(threads.TimeOf(s.before)))
+	}
+	for _, state := range s.states {
+		w.and(`t.state = ?`, state)
+	}
+	for _, label := range s.labels {
+		w.and(`EXISTS (SELECT 1 FROM write w WHERE w.channel = t.channel AND w.object = t.hash AND w.field = ? AND w.value = 'true'
+		AND NOT EXISTS (SELECT 1 FROM write n WHERE n.channel = w.channel AND n.object = w.object
+			AND n.field = w.field AND n.stamp > w.stamp))`, threads.FieldLabel+label)
+	}
+	return w
+}
+
+// hits reads what was found, in the order of the rows.
+func (r Reading) hits(ctx context.Context, me int64, rows []foundRow) ([]threads.Hit, error) {
+	if len(rows) == 0 {
+		return nil, nil
+	}
+	var numbers, positions []int64
+	for _, f := range rows {
+		numbers = append(numbers, f.Thread)
+		positions = append(positions, f.Pos)
+	}
+	var found []threadRow
+	if err := r.s.selectIn(ctx, &found, threadSelect+`AND t.id IN (?) LIMIT ?`, me, numbers, len(numbers)); err != nil {
+		return nil, fmt.Errorf("read threads found: %w", err)
+	}
+	records, err := r.s.threadRecords(ctx, found)
+	if err != nil {
+		return nil, err
+	}
+	byNumber := make(map[int64]threads.ThreadRecord, len(found))
+	for i := range found {
+		byNumber[found[i].Number] = records[i]
+	}
+	byPos, err := r.messagesAt(ctx, me, positions)
+	if err != nil {
+		return nil, err
+	}
+	hits := make([]threads.Hit, 0, len(rows))
+	for _, f := range rows {
+		thread, there := byNumber[f.Thread]
+		message := byPos[f.Pos]
+		if there && (message != nil) == (f.Message != 0) { // else it is gone since it was found
+			hits = append(hits, threads.Hit{Thread: thread, Message: message})
+		}
+	}
+	return hits, nil
+}
+
+func (r Reading) messagesAt(ctx context.Context, me int64, positions []int64) (map[int64]*threads.MessageRecord, error) {
+	var items []messageItem
+	if err := r.s.selectIn(ctx, &items, messageSelect+`AND m.pos IN (?) LIMIT ?`, me, positions, len(positions)); err != nil {
+		return nil, fmt.Errorf("read messages found: %w", err)
+	}
+	records, err := r.s.messageRecords(ctx, items)
+	if err != nil {
+		return nil, err
+	}
+	byPos := make(map[int64]*threads.MessageRecord, len(items))
+	for i := range items {
+		byPos[items[i].Pos] = &records[i]
+	}
+	return byPos, nil
+}
