@@ -25,7 +25,7 @@ func accountOf(p threads.PersonRecord) Account {
 type accountOut struct{ Body Account }
 
 type newAccount struct {
-	once
+	Once
 	Body newAccountBody
 }
 
@@ -41,7 +41,7 @@ type newAccountBody struct {
 type changeAccount struct {
 	Address string `path:"address" maxLength:"320" doc:"name@server"`
 	Body    struct {
-		Disabled bool `json:"disabled" doc:"Either way every token of theirs is revoked at once."`
+		Disabled bool `json:"disabled" doc:"Either way every token of theirs is revoked at Once."`
 	}
 }
 
@@ -56,7 +56,7 @@ func needAdmin(c *caller) error {
 func (a *API) adminRoutes() {
 	register(a, operation{
 		method: http.MethodGet, path: "/admin/people", id: "accounts", tag: "admin", summary: "The people of this server, by name",
-	}, func(ctx context.Context, c *caller, in *paged) (*listed[Account], error) {
+	}, func(ctx context.Context, c *caller, in *Paged) (*listed[Account], error) {
 		if err := needAdmin(c); err != nil {
 			return nil, err
 		}
@@ -95,7 +95,7 @@ func (a *API) makeAccount(ctx context.Context, c *caller, in *newAccount) (*acco
 	}
 	told := b
 	told.Password = "" // no digest of it may be kept
-	if err := a.claimOnce(ctx, c, "make-account", in.once, told); err != nil {
+	if err := a.claimOnce(ctx, c, "make-account", in.Once, told); err != nil {
 		return nil, err
 	}
 	n.ID = a.newPersonID(c, in.IdempotencyKey)

@@ -14,8 +14,11 @@ import (
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
+	lru "github.com/hashicorp/golang-lru/v2"
 	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/time/rate"
+
+	"meridian/threads"
 )
 
 // Options are what an API is made of. All fields but TrustedProxies and Limits
@@ -52,6 +55,7 @@ type API struct {
 	rates    struct{ person, address, signIn *limiter }
 	names    *names
 	places   *places
+	viewers  *lru.Cache[threads.Hash, string] // a local member of each channel
 	edits    *stripes
 	hub      *hub
 }
@@ -77,7 +81,7 @@ func New(o Options) (*API, error) {
 }
 
 func (a *API) prepare(registry prometheus.Registerer) (err error) {
-	var errs [8]error
+	var errs [9]error
 	a.metrics, errs[0] = newMetrics(registry)
 	a.sessions, errs[1] = newSessions(a.Tokens)
 	a.verifier, errs[2] = newVerifier(a.limits.PasswordChecks)
@@ -87,6 +91,7 @@ func (a *API) prepare(registry prometheus.Registerer) (err error) {
 	a.rates.signIn, errs[5] = newLimiter(rate.Limit(a.limits.SignIns)/60, a.limits.SignIns)
 	a.names, errs[6] = newNames(a.People)
 	a.places, errs[7] = newPlaces()
+	a.viewers, errs[8] = lru.New[threads.Hash, string](maxViewers)
 	if err := errors.Join(errs[:]...); err != nil {
 		return err
 	}

@@ -38,12 +38,13 @@ func channelState(c *threads.Channel) Channel {
 	}
 }
 
-type channelPath struct {
+// ChannelPath names a channel.
+type ChannelPath struct {
 	ID string `path:"id" maxLength:"64" doc:"Of the channel."`
 }
 
 type newChannel struct {
-	once
+	Once
 	Body struct {
 		Name    string `json:"name" minLength:"1" maxLength:"200"`
 		Purpose string `json:"purpose,omitempty" maxLength:"2000"`
@@ -53,8 +54,8 @@ type newChannel struct {
 }
 
 type changeChannel struct {
-	channelPath
-	unless
+	ChannelPath
+	Unless
 	Body struct {
 		Name    string `json:"name,omitempty" minLength:"1" maxLength:"200"`
 		Purpose string `json:"purpose,omitempty" maxLength:"2000"`
@@ -64,8 +65,8 @@ type changeChannel struct {
 }
 
 type archiveChannel struct {
-	channelPath
-	once
+	ChannelPath
+	Once
 	Body struct {
 		Archived bool `json:"archived" doc:"false opens it again."`
 	}
@@ -74,7 +75,7 @@ type archiveChannel struct {
 func (a *API) channelRoutes() {
 	register(a, operation{
 		method: http.MethodGet, path: "/channels", id: "channels", tag: "channels", summary: "The channels that you are in",
-	}, func(ctx context.Context, c *caller, in *paged) (*listed[Channel], error) {
+	}, func(ctx context.Context, c *caller, in *Paged) (*listed[Channel], error) {
 		channels, next, err := a.Channels.Channels(ctx, c.person.ID, in.page())
 		if err != nil {
 			return nil, err
@@ -87,7 +88,7 @@ func (a *API) channelRoutes() {
 	}, a.makeChannel)
 	register(a, operation{
 		method: http.MethodGet, path: "/channels/{id}", id: "channel", tag: "channels", summary: "A channel that you are in",
-	}, func(ctx context.Context, c *caller, in *channelPath) (*versioned[Channel], error) {
+	}, func(ctx context.Context, c *caller, in *ChannelPath) (*versioned[Channel], error) {
 		return a.channel(ctx, c, in.ID)
 	})
 	register(a, operation{
@@ -116,7 +117,7 @@ func (a *API) channel(ctx context.Context, c *caller, id threads.Hash) (*version
 func (a *API) makeChannel(ctx context.Context, c *caller, in *newChannel) (*versioned[Channel], error) {
 	b := in.Body
 	command := threads.CreateChannel{Settings: threads.Settings{Name: b.Name, Purpose: b.Purpose, Kind: b.Kind, History: b.History}}
-	done, err := a.doOnce(ctx, c, command, in.once, b)
+	done, err := a.doOnce(ctx, c, command, in.Once, b)
 	if err != nil {
 		return nil, err
 	}
@@ -145,7 +146,7 @@ func (a *API) archiveChannel(ctx context.Context, c *caller, in *archiveChannel)
 		return nil, err
 	}
 	command := threads.ChangeSettings{Channel: in.ID, Archived: &in.Body.Archived}
-	if _, err := a.doOnce(ctx, c, command, in.once, in.Body); err != nil {
+	if _, err := a.doOnce(ctx, c, command, in.Once, in.Body); err != nil {
 		return nil, err
 	}
 	return a.channel(ctx, c, in.ID)
@@ -188,7 +189,7 @@ func (a *API) stateRoutes() {
 	register(a, operation{
 		method: http.MethodGet, path: "/channels/{id}/state", id: "channel-state", tag: "channels",
 		summary: "Frontier and state hash of this server's replica",
-	}, func(ctx context.Context, c *caller, in *channelPath) (*out, error) {
+	}, func(ctx context.Context, c *caller, in *ChannelPath) (*out, error) {
 		if _, _, err := a.member(ctx, c, in.ID); err != nil {
 			return nil, err
 		}

@@ -141,9 +141,9 @@ func (c encoder) data(ctx context.Context, e *threads.Event, i *item) (any, erro
 	case threads.TypeMessageEdited, threads.TypeReactionSet:
 		return c.message(ctx, objectOf(e), i)
 	case threads.TypeThreadCreated:
-		return c.thread(ctx, e.ID)
+		return c.thread(ctx, e.ID, i)
 	case threads.TypeThreadChanged:
-		return c.thread(ctx, objectOf(e))
+		return c.thread(ctx, objectOf(e), i)
 	case threads.TypeChannelCreated, threads.TypeChannelSettings, threads.TypeChannelArchived:
 		state, err := c.a.Journal.Channel(ctx, i.channel)
 		if err != nil || state == nil {
@@ -211,7 +211,11 @@ func (c encoder) message(ctx context.Context, id threads.Hash, i *item) (any, er
 		return nil, nil
 	}
 	i.object = id
-	m, err := c.a.Messages.Message(ctx, id)
+	viewer, err := c.viewer(ctx, i.channel)
+	if viewer == "" || err != nil {
+		return nil, err
+	}
+	m, err := c.a.Messages.Message(ctx, viewer, id)
 	if isKind(err, threads.NotFound) || m.Hidden {
 		return nil, nil
 	}
@@ -223,11 +227,12 @@ func (c encoder) message(ctx context.Context, id threads.Hash, i *item) (any, er
 }
 
 // thread is a thread as it is now, to nobody in particular.
-func (c encoder) thread(ctx context.Context, id threads.Hash) (any, error) {
-	if id == "" {
-		return nil, nil
+func (c encoder) thread(ctx context.Context, id threads.Hash, i *item) (any, error) {
+	viewer, err := c.viewer(ctx, i.channel)
+	if viewer == "" || id == "" || err != nil {
+		return nil, err
 	}
-	t, err := c.a.Threads.Thread(ctx, "", id)
+	t, err := c.a.Threads.Thread(ctx, viewer, id)
 	if isKind(err, threads.NotFound) || t.Hidden {
 		return nil, nil
 	}
@@ -236,6 +241,25 @@ func (c encoder) thread(ctx context.Context, id threads.Hash) (any, error) {
 	}
 	addresses, err := c.a.names.addresses(ctx, t.Author, t.Assignee)
 	return threadOf(addresses, t), err
+}
+
+// viewer is a member of this server through whose eyes the channel can be read,
+// "" where there is none, and so nobody to tell.
+func (c encoder) viewer(ctx context.Context, channel threads.Hash) (string, error) {
+	state, err := c.a.Journal.Channel(ctx, channel)
+	if err != nil || state == nil {
+		return "", err
+	}
+	if person, ok := c.a.viewers.Get(channel); ok && state.Role(person) != threads.RoleNone {
+		return person, nil
+	}
+	for _, p := range state.People() {
+		if threads.ServerOf(p.ID) == c.a.server {
+			c.a.viewers.Add(channel, p.ID)
+			return p.ID, nil
+		}
+	}
+	return "", nil
 }
 
 func (c encoder) member(ctx context.Context, e *threads.Event, i *item) (any, error) {

@@ -22,8 +22,9 @@ type Invitation struct {
 	Created time.Time `json:"created"`
 }
 
-type invitationPath struct {
-	once
+// InvitationPath names an invitation.
+type InvitationPath struct {
+	Once
 	ID string `path:"id" maxLength:"64"`
 }
 
@@ -33,7 +34,7 @@ func (a *API) invitationRoutes() {
 	register(a, operation{
 		method: http.MethodGet, path: "/invitations", id: "invitations", tag: "invitations",
 		summary: "Invitations to you, newest first",
-	}, func(ctx context.Context, c *caller, in *paged) (*listed[Invitation], error) {
+	}, func(ctx context.Context, c *caller, in *Paged) (*listed[Invitation], error) {
 		invitations, next, err := a.Invitations.Invitations(ctx, c.person.ID, in.page())
 		if err != nil {
 			return nil, err
@@ -53,14 +54,14 @@ func (a *API) invitationRoutes() {
 		register(a, operation{
 			method: http.MethodPost, path: "/invitations/{id}/" + path, id: path + "-invitation", tag: "invitations",
 			summary: summary,
-		}, func(ctx context.Context, c *caller, in *invitationPath) (*invitationOut, error) {
+		}, func(ctx context.Context, c *caller, in *InvitationPath) (*invitationOut, error) {
 			return a.answerInvitation(ctx, c, in, accept)
 		})
 	}
 }
 
-func (a *API) answerInvitation(ctx context.Context, c *caller, in *invitationPath, accept bool) (*invitationOut, error) {
-	if err := a.claimOnce(ctx, c, "answer-invitation", in.once, accept); err != nil {
+func (a *API) answerInvitation(ctx context.Context, c *caller, in *InvitationPath, accept bool) (*invitationOut, error) {
+	if err := a.claimOnce(ctx, c, "answer-invitation", in.Once, accept); err != nil {
 		return nil, err
 	}
 	i, err := a.Membership.Answer(ctx, c.person.ID, in.ID, accept)

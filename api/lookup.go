@@ -11,11 +11,12 @@ import (
 	"meridian/threads"
 )
 
-// maxNames bounds how many addresses, and maxPlaces how many places of threads
-// and messages, are remembered.
+// Bounds of what is remembered: addresses, places of threads and messages, and
+// for each channel a member.
 const (
-	maxNames  = 20_000
-	maxPlaces = 50_000
+	maxViewers = 5_000
+	maxNames   = 20_000
+	maxPlaces  = 50_000
 )
 
 // names turns ids of people into addresses. An address names one person for
@@ -107,7 +108,7 @@ func (a *API) threadPlace(ctx context.Context, c *caller, id threads.Hash) (plac
 // messagePlace is where a message stands; 404 for who may not see it.
 func (a *API) messagePlace(ctx context.Context, c *caller, id threads.Hash) (place, error) {
 	at, err := a.placed(ctx, c, id, func() (place, error) {
-		m, err := a.Messages.Message(ctx, id)
+		m, err := a.Messages.Message(ctx, c.person.ID, id)
 		return place{m.Channel, m.Thread}, err
 	})
 	if err == nil && at.thread == id {

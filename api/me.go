@@ -34,7 +34,7 @@ type Token struct {
 // NewToken is a token with its secret, shown once.
 type NewToken struct {
 	Token
-	Secret string `json:"token" doc:"Send it as Authorization: Bearer TOKEN. It is shown this once."`
+	Secret string `json:"token" doc:"Send it as Authorization: Bearer TOKEN. It is shown this Once."`
 }
 
 func tokenOf(c *caller) func(threads.Token) Token {
@@ -55,7 +55,7 @@ func unlessZero(t time.Time) *time.Time {
 }
 
 type changeMe struct {
-	unless
+	Unless
 	Body struct {
 		Name *string `json:"name,omitempty" minLength:"1" maxLength:"200" doc:"As others see it."`
 		Zone *string `json:"zone,omitempty" maxLength:"64" doc:"IANA time zone, like Europe/Berlin."`
@@ -103,7 +103,7 @@ func (a *API) changeMe(ctx context.Context, c *caller, in *changeMe) (*versioned
 }
 
 type makeToken struct {
-	once
+	Once
 	Body struct {
 		Label string `json:"label" minLength:"1" maxLength:"200" doc:"What you call it."`
 	}
@@ -113,7 +113,7 @@ func (a *API) tokenRoutes() {
 	type out struct{ Body NewToken }
 	register(a, operation{
 		method: http.MethodGet, path: "/me/tokens", id: "tokens", tag: "me", summary: "Your tokens, oldest first",
-	}, func(ctx context.Context, c *caller, in *paged) (*listed[Token], error) {
+	}, func(ctx context.Context, c *caller, in *Paged) (*listed[Token], error) {
 		tokens, next, err := a.Tokens.Tokens(ctx, c.person.ID, in.page())
 		if err != nil {
 			return nil, err
@@ -129,7 +129,7 @@ func (a *API) tokenRoutes() {
 	})
 	register(a, operation{
 		method: http.MethodDelete, path: "/me/tokens/{id}", id: "revoke-token", tag: "me",
-		summary: "Revoke a token of yours, at once and for good",
+		summary: "Revoke a token of yours, at Once and for good",
 	}, func(ctx context.Context, c *caller, in *struct {
 		ID string `path:"id" maxLength:"64"`
 	},
@@ -146,7 +146,7 @@ func (a *API) makeToken(ctx context.Context, c *caller, in *makeToken) (threads.
 		secret, err := a.newToken(ctx, &t, "")
 		return t, secret, err
 	}
-	if err := a.claimOnce(ctx, c, "make-token", in.once, in.Body); err != nil {
+	if err := a.claimOnce(ctx, c, "make-token", in.Once, in.Body); err != nil {
 		return t, "", err
 	}
 	secret := derivedSecret(c, in.IdempotencyKey)

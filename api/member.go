@@ -22,20 +22,21 @@ const (
 	invited = "invited"
 )
 
-type memberPath struct {
-	channelPath
+// MemberPath names a member of a channel.
+type MemberPath struct {
+	ChannelPath
 	Address string `path:"address" maxLength:"320" doc:"name@server"`
 }
 
 type listMembers struct {
-	channelPath
-	paged
+	ChannelPath
+	Paged
 	State string `query:"state" enum:"joined,invited" default:"joined"`
 }
 
 type addMember struct {
-	channelPath
-	once
+	ChannelPath
+	Once
 	Body struct {
 		Address string `json:"address" minLength:"3" maxLength:"320" doc:"name@server"`
 		Role    string `json:"role,omitempty" enum:"reader,guest,member,owner" default:"member"`
@@ -43,7 +44,7 @@ type addMember struct {
 }
 
 type changeRole struct {
-	memberPath
+	MemberPath
 	Body struct {
 		Role string `json:"role" enum:"reader,guest,member,owner"`
 	}
@@ -61,7 +62,7 @@ func (a *API) memberRoutes() {
 	}, a.members)
 	register(a, operation{
 		method: http.MethodPost, path: "/channels/{id}/members", id: "add-member", tag: "members", status: http.StatusCreated,
-		summary: "Bring a person in, as an owner: those of the host's server join at once (201), others are invited (202)",
+		summary: "Bring a person in, as an owner: those of the host's server join at Once (201), others are invited (202)",
 	}, a.addMember)
 	register(a, operation{
 		method: http.MethodPatch, path: "/channels/{id}/members/{address}", id: "change-role", tag: "members",
@@ -154,7 +155,7 @@ func (a *API) addMember(ctx context.Context, c *caller, in *addMember) (*memberO
 	case state.Archived:
 		return nil, refusal(http.StatusConflict, "archived", "the channel is archived; an owner can open it again")
 	}
-	if err := a.claimOnce(ctx, c, "add-member", in.once, in.Body); err != nil {
+	if err := a.claimOnce(ctx, c, "add-member", in.Once, in.Body); err != nil {
 		return nil, err
 	}
 	invitation, err := a.Membership.Invite(ctx, Invite{
@@ -176,14 +177,14 @@ func (a *API) join(ctx context.Context, c *caller, in *addMember, address string
 		return nil, err
 	}
 	command := threads.Join{Channel: in.ID, Person: p.ID, Role: threads.Role(in.Body.Role)}
-	if _, err := a.doOnce(ctx, c, command, in.once, in.Body); err != nil {
+	if _, err := a.doOnce(ctx, c, command, in.Once, in.Body); err != nil {
 		return nil, err
 	}
 	return &memberOut{Status: http.StatusCreated, Body: Member{Person: personOf(p), Role: in.Body.Role, State: joined}}, nil
 }
 
 // memberOf is a member of a channel by address; 404 for one who is none.
-func (a *API) memberOf(ctx context.Context, c *caller, in *memberPath) (threads.PersonRecord, error) {
+func (a *API) memberOf(ctx context.Context, c *caller, in *MemberPath) (threads.PersonRecord, error) {
 	state, _, err := a.member(ctx, c, in.ID)
 	if err != nil {
 		return threads.PersonRecord{}, err
@@ -196,7 +197,7 @@ func (a *API) memberOf(ctx context.Context, c *caller, in *memberPath) (threads.
 }
 
 func (a *API) changeRole(ctx context.Context, c *caller, in *changeRole) (*memberOut, error) {
-	p, err := a.memberOf(ctx, c, &in.memberPath)
+	p, err := a.memberOf(ctx, c, &in.MemberPath)
 	if err != nil {
 		return nil, err
 	}
@@ -207,7 +208,7 @@ func (a *API) changeRole(ctx context.Context, c *caller, in *changeRole) (*membe
 	return &memberOut{Status: http.StatusOK, Body: Member{Person: personOf(p), Role: in.Body.Role, State: joined}}, nil
 }
 
-func (a *API) removeMember(ctx context.Context, c *caller, in *memberPath) (*struct{}, error) {
+func (a *API) removeMember(ctx context.Context, c *caller, in *MemberPath) (*struct{}, error) {
 	p, err := a.memberOf(ctx, c, in)
 	if err != nil {
 		return nil, err

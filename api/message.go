@@ -83,18 +83,19 @@ func mapped(addresses map[string]string, ids []string) []string {
 	return found
 }
 
-type messagePath struct {
+// MessagePath names a message.
+type MessagePath struct {
 	ID string `path:"id" maxLength:"64" doc:"Of the message."`
 }
 
 type listMessages struct {
-	threadPath
-	paged
+	ThreadPath
+	Paged
 }
 
 type postMessage struct {
-	threadPath
-	once
+	ThreadPath
+	Once
 	Body struct {
 		Body    string `json:"body" minLength:"1" maxLength:"60000" doc:"Markdown. @name@server mentions a member."`
 		ReplyTo string `json:"reply_to,omitempty" maxLength:"64" doc:"Id of a message of the same thread."`
@@ -102,8 +103,8 @@ type postMessage struct {
 }
 
 type editMessage struct {
-	messagePath
-	unless
+	MessagePath
+	Unless
 	Body struct {
 		Body string `json:"body" minLength:"1" maxLength:"60000" doc:"Markdown."`
 	}
@@ -120,7 +121,7 @@ func (a *API) messageRoutes() {
 	}, a.postMessage)
 	register(a, operation{
 		method: http.MethodGet, path: "/messages/{id}", id: "message", tag: "messages", summary: "A message",
-	}, func(ctx context.Context, c *caller, in *messagePath) (*versioned[Message], error) {
+	}, func(ctx context.Context, c *caller, in *MessagePath) (*versioned[Message], error) {
 		return a.message(ctx, c, in.ID)
 	})
 	register(a, operation{
@@ -138,11 +139,10 @@ func (a *API) listMessages(ctx context.Context, c *caller, in *listMessages) (*l
 	if _, err := a.threadPlace(ctx, c, in.ID); err != nil {
 		return nil, err
 	}
-	found, next, err := a.Messages.Messages(ctx, in.ID, in.page())
+	found, next, err := a.Messages.Messages(ctx, c.person.ID, in.ID, in.page())
 	if err != nil {
 		return nil, err
 	}
-	found = slices.DeleteFunc(found, func(m threads.MessageRecord) bool { return m.Hidden && m.Author != c.person.ID })
 	var people []string
 	for i := range found {
 		people = append(people, peopleOf(&found[i])...)
@@ -156,13 +156,10 @@ func (a *API) listMessages(ctx context.Context, c *caller, in *listMessages) (*l
 
 // messageRecord is a message that the caller may see.
 func (a *API) messageRecord(ctx context.Context, c *caller, id threads.Hash) (threads.MessageRecord, error) {
-	if _, err := a.messagePlace(ctx, c, id); err != nil {
-		return threads.MessageRecord{}, err
+	if !threads.IsHash(id) {
+		return threads.MessageRecord{}, notFound()
 	}
-	m, err := a.Messages.Message(ctx, id)
-	if err == nil && m.Hidden && m.Author != c.person.ID {
-		err = notFound()
-	}
+	m, err := a.Messages.Message(ctx, c.person.ID, id)
 	return m, unseen(err)
 }
 
@@ -195,7 +192,7 @@ func (a *API) postMessage(ctx context.Context, c *caller, in *postMessage) (*ver
 			return nil, err
 		}
 	}
-	done, err := a.doOnce(ctx, c, threads.Post{Channel: at.channel, Message: m}, in.once, in.Body)
+	done, err := a.doOnce(ctx, c, threads.Post{Channel: at.channel, Message: m}, in.Once, in.Body)
 	if err != nil {
 		return nil, err
 	}
@@ -274,7 +271,7 @@ func (a *API) editMessage(ctx context.Context, c *caller, in *editMessage) (*ver
 	return a.message(ctx, c, in.ID)
 }
 
-func (a *API) eraseMessage(ctx context.Context, c *caller, in *messagePath) (*struct{}, error) {
+func (a *API) eraseMessage(ctx context.Context, c *caller, in *MessagePath) (*struct{}, error) {
 	m, err := a.messageRecord(ctx, c, in.ID)
 	if err != nil {
 		return nil, err
@@ -292,30 +289,24 @@ func (a *API) fateRoutes() {
 	register(a, operation{
 		method: http.MethodGet, path: "/messages/{id}/delivery", id: "delivery", tag: "messages",
 		summary: "Which partner organisations have a message, which have not, and why",
-	}, func(ctx context.Context, c *caller, in *messagePath) (*deliveries, error) {
-		if _, err := a.messageRecord(ctx, c, in.ID); err != nil {
-			return nil, err
-		}
-		outcomes, err := a.Fates.Delivery(ctx, in.ID)
+	}, func(ctx context.Context, c *caller, in *MessagePath) (*deliveries, error) {
+		outcomes, err := a.Fates.Delivery(ctx, c.person.ID, in.ID)
 		out := &deliveries{Body: make([]Delivery, len(outcomes))}
 		for i, o := range outcomes {
 			out.Body[i] = Delivery(o)
 			out.Body[i].Since = o.Since.UTC()
 		}
-		return out, err
+		return out, unseen(err)
 	})
 	register(a, operation{
 		method: http.MethodGet, path: "/messages/{id}/history", id: "history", tag: "messages",
 		summary: "All texts that a message had, oldest first",
-	}, func(ctx context.Context, c *caller, in *messagePath) (*editions, error) {
-		if _, err := a.messageRecord(ctx, c, in.ID); err != nil {
-			return nil, err
-		}
-		found, err := a.Fates.Editions(ctx, in.ID)
+	}, func(ctx context.Context, c *caller, in *MessagePath) (*editions, error) {
+		found, err := a.Fates.Editions(ctx, c.person.ID, in.ID)
 		out := &editions{List[Edition]{Items: make([]Edition, len(found))}}
 		for i, e := range found {
 			out.Body.Items[i] = Edition{Time: e.Time.UTC(), Body: e.Body}
 		}
-		return out, err
+		return out, unseen(err)
 	})
 }

@@ -127,30 +127,32 @@ type State struct {
 	Rules    int
 }
 
-// Threads reads threads as a person sees them. It does not check membership.
+// Threads reads threads as a person sees them; what they may not see is NotFound.
 type Threads interface {
 	Threads(ctx context.Context, person string, channel threads.Hash, page threads.Page) ([]threads.ThreadRecord, string, error)
 	Thread(ctx context.Context, person string, id threads.Hash) (threads.ThreadRecord, error)
 }
 
-// Messages reads messages. It does not check membership.
+// Messages reads messages as a person sees them; what they may not see is
+// NotFound.
 type Messages interface {
 	// Messages are in the order in which the thread shows them.
-	Messages(ctx context.Context, thread threads.Hash, page threads.Page) ([]threads.MessageRecord, string, error)
-	Message(ctx context.Context, id threads.Hash) (threads.MessageRecord, error)
+	Messages(ctx context.Context, person string, thread threads.Hash, page threads.Page) ([]threads.MessageRecord, string, error)
+	Message(ctx context.Context, person string, id threads.Hash) (threads.MessageRecord, error)
 }
 
-// Fates tell what became of a message. They do not check membership.
+// Fates tell what became of a message that the person may see.
 type Fates interface {
 	// Editions are all texts that the message had, oldest first.
-	Editions(ctx context.Context, message threads.Hash) ([]threads.Edition, error)
+	Editions(ctx context.Context, person string, message threads.Hash) ([]threads.Edition, error)
 	// Delivery is one outcome for each other member server of the channel.
-	Delivery(ctx context.Context, message threads.Hash) ([]threads.Outcome, error)
+	Delivery(ctx context.Context, person string, message threads.Hash) ([]threads.Outcome, error)
 }
 
 // Marks are a person's own: nobody else learns of them.
 type Marks interface {
-	// MarkRead notes that the person has read the thread up to the message.
+	// MarkRead notes that the person has read what this server had of the thread
+	// when it got the message. A mark never moves back.
 	MarkRead(ctx context.Context, person string, thread, upTo threads.Hash) error
 	Follow(ctx context.Context, person string, thread threads.Hash, on bool) error
 }

@@ -38,9 +38,10 @@ type operation struct {
 // errors are turned into ours on their way out, so that its package variable
 // for errors stays as it is.
 func (a *API) framework() huma.API {
+	format := strictJSON(a.limits.BodyBytes)
 	config := huma.Config{
 		OpenAPI:       a.document(),
-		Formats:       map[string]huma.Format{"application/json": strictJSON(a.limits.BodyBytes)},
+		Formats:       map[string]huma.Format{"application/json": format, "json": format}, // and what ends in +json
 		DefaultFormat: "application/json",
 		Transformers: []huma.Transformer{func(ctx huma.Context, _ string, v any) (any, error) {
 			m, ok := v.(*huma.ErrorModel)
@@ -86,8 +87,8 @@ func (a *API) needCaller(ctx huma.Context, next func(huma.Context)) {
 	writeProblem(w, r, unauthorized("this needs a token: send Authorization: Bearer TOKEN; POST /api/v1/sessions gives one"))
 }
 
-// once is the header that makes repeating a POST harmless.
-type once struct {
+// Once is the header that makes repeating a POST harmless.
+type Once struct {
 	IdempotencyKey string `header:"Idempotency-Key" maxLength:"200" doc:"Makes repeating this request harmless for 30 days: the first outcome is answered again. Another request under the same key is refused with 409."`
 }
 
@@ -109,7 +110,7 @@ func (a *API) do(ctx context.Context, c *caller, command threads.Command) (Resul
 }
 
 // doOnce is do under the request's Idempotency-Key.
-func (a *API) doOnce(ctx context.Context, c *caller, command threads.Command, key once, body any) (Result, error) {
+func (a *API) doOnce(ctx context.Context, c *caller, command threads.Command, key Once, body any) (Result, error) {
 	if key.IdempotencyKey == "" {
 		return a.do(ctx, c, command)
 	}
@@ -130,7 +131,7 @@ func (claim) In() threads.Hash             { return "" }
 func (claim) Decide(v *threads.View) error { return nil }
 
 // claimOnce refuses a request under a key that another request had.
-func (a *API) claimOnce(ctx context.Context, c *caller, operation string, key once, body any) error {
+func (a *API) claimOnce(ctx context.Context, c *caller, operation string, key Once, body any) error {
 	if key.IdempotencyKey == "" {
 		return nil
 	}
@@ -144,13 +145,13 @@ func (a *API) claimOnce(ctx context.Context, c *caller, operation string, key on
 	return err
 }
 
-// paged is where a list goes on.
-type paged struct {
+// Paged is where a list goes on.
+type Paged struct {
 	Limit  int    `query:"limit" minimum:"1" maximum:"200" default:"50" doc:"Items in the answer, at most."`
 	Cursor string `query:"cursor" maxLength:"512" doc:"next_cursor of the answer before."`
 }
 
-func (p paged) page() threads.Page { return threads.Page{After: p.Cursor, Limit: p.Limit} }
+func (p Paged) page() threads.Page { return threads.Page{After: p.Cursor, Limit: p.Limit} }
 
 // List is one page of a list.
 type List[T any] struct {
@@ -187,13 +188,13 @@ type versioned[T any] struct {
 
 func etag(version int64) string { return `"` + strconv.FormatInt(version, 10) + `"` }
 
-// unless is the precondition of a change.
-type unless struct {
+// Unless is the precondition of a change.
+type Unless struct {
 	IfMatch string `header:"If-Match" maxLength:"512" doc:"ETag that the change was made to: refused with 412 when it is no longer so. Without it the newest change wins."`
 }
 
 // holds refuses a change to another version than the present one (RFC 9110 §13.1.1).
-func (u unless) holds(version int64) error {
+func (u Unless) holds(version int64) error {
 	if u.IfMatch == "" || strings.TrimSpace(u.IfMatch) == "*" {
 		return nil
 	}

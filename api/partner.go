@@ -37,32 +37,33 @@ func partnerOf(p threads.Partner) Partner {
 type partnerOut struct{ Body Partner }
 
 type listPartners struct {
-	paged
+	Paged
 	State string `query:"state" enum:"pending,allowed,blocked"`
 }
 
 type newPartner struct {
-	once
+	Once
 	Body struct {
-		Name string `json:"name" minLength:"1" maxLength:"255" doc:"Host, and port unless it is 443, of the partner's public URL."`
+		Name string `json:"name" minLength:"1" maxLength:"255" doc:"Host, and port Unless it is 443, of the partner's public URL."`
 	}
 }
 
-type partnerPath struct {
+// PartnerPath names a server.
+type PartnerPath struct {
 	Name string `path:"name" maxLength:"255"`
 }
 
 type allowPartner struct {
-	partnerPath
-	once
+	PartnerPath
+	Once
 	Body struct {
 		Fingerprint string `json:"fingerprint,omitempty" maxLength:"128" doc:"Of the key to pin; the one that was shown when left out."`
 	}
 }
 
 type blockPartner struct {
-	partnerPath
-	once
+	PartnerPath
+	Once
 }
 
 func (a *API) partnerRoutes() {
@@ -80,7 +81,7 @@ func (a *API) partnerRoutes() {
 	})
 	register(a, operation{
 		method: http.MethodGet, path: "/admin/partners/{name}", id: "partner", tag: "admin", summary: "A server that this one knows",
-	}, func(ctx context.Context, c *caller, in *partnerPath) (*partnerOut, error) {
+	}, func(ctx context.Context, c *caller, in *PartnerPath) (*partnerOut, error) {
 		if err := needAdmin(c); err != nil {
 			return nil, err
 		}
@@ -91,13 +92,13 @@ func (a *API) partnerRoutes() {
 		method: http.MethodPost, path: "/admin/partners", id: "add-partner", tag: "admin", status: http.StatusCreated,
 		summary: "Ask a server who it is; its administrator and you then allow each other",
 	}, func(ctx context.Context, c *caller, in *newPartner) (*partnerOut, error) {
-		return a.decide(ctx, c, in.once, in.Body, func() (threads.Partner, error) { return a.PartnerBook.AddPartner(ctx, in.Body.Name) })
+		return a.decide(ctx, c, in.Once, in.Body, func() (threads.Partner, error) { return a.PartnerBook.AddPartner(ctx, in.Body.Name) })
 	})
 	register(a, operation{
 		method: http.MethodPost, path: "/admin/partners/{name}/allow", id: "allow-partner", tag: "admin",
 		summary: "Pin a server's key and exchange with it",
 	}, func(ctx context.Context, c *caller, in *allowPartner) (*partnerOut, error) {
-		return a.decide(ctx, c, in.once, in.Body, func() (threads.Partner, error) {
+		return a.decide(ctx, c, in.Once, in.Body, func() (threads.Partner, error) {
 			return a.PartnerBook.AllowPartner(ctx, in.Name, in.Body.Fingerprint)
 		})
 	})
@@ -105,13 +106,13 @@ func (a *API) partnerRoutes() {
 		method: http.MethodPost, path: "/admin/partners/{name}/block", id: "block-partner", tag: "admin",
 		summary: "End all exchange with a server; what is held stays",
 	}, func(ctx context.Context, c *caller, in *blockPartner) (*partnerOut, error) {
-		return a.decide(ctx, c, in.once, nil, func() (threads.Partner, error) { return a.PartnerBook.BlockPartner(ctx, in.Name) })
+		return a.decide(ctx, c, in.Once, nil, func() (threads.Partner, error) { return a.PartnerBook.BlockPartner(ctx, in.Name) })
 	})
 }
 
 // decide does what an administrator decided about a partner; done twice it
 // comes to the same.
-func (a *API) decide(ctx context.Context, c *caller, key once, body any, do func() (threads.Partner, error)) (*partnerOut, error) {
+func (a *API) decide(ctx context.Context, c *caller, key Once, body any, do func() (threads.Partner, error)) (*partnerOut, error) {
 	if err := needAdmin(c); err != nil {
 		return nil, err
 	}

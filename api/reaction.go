@@ -7,8 +7,9 @@ import (
 	"meridian/threads"
 )
 
-type reactionPath struct {
-	messagePath
+// ReactionPath names a reaction to a message.
+type ReactionPath struct {
+	MessagePath
 	Emoji string `path:"emoji" maxLength:"64"`
 }
 
@@ -21,7 +22,7 @@ func (a *API) reactionRoutes() {
 		register(a, operation{
 			method: method, path: "/messages/{id}/reactions/{emoji}", id: id, tag: "reactions", summary: summary,
 			status: http.StatusNoContent,
-		}, func(ctx context.Context, c *caller, in *reactionPath) (*struct{}, error) {
+		}, func(ctx context.Context, c *caller, in *ReactionPath) (*struct{}, error) {
 			m, err := a.messageRecord(ctx, c, in.ID)
 			if err != nil {
 				return nil, err

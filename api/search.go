@@ -14,7 +14,7 @@ type Hit struct {
 }
 
 type searchFor struct {
-	paged
+	Paged
 	Q string `query:"q" required:"true" minLength:"1" maxLength:"1000" doc:"Words, \"phrases\", from: in: org: label: is: before: after:"`
 }
 

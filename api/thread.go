@@ -52,18 +52,19 @@ func ownThread(addresses map[string]string, r threads.ThreadRecord) Thread {
 	return t
 }
 
-type threadPath struct {
+// ThreadPath names a thread.
+type ThreadPath struct {
 	ID string `path:"id" maxLength:"64" doc:"Of the thread."`
 }
 
 type listThreads struct {
-	channelPath
-	paged
+	ChannelPath
+	Paged
 }
 
 type newThread struct {
-	channelPath
-	once
+	ChannelPath
+	Once
 	Body struct {
 		Title     string   `json:"title" minLength:"1" maxLength:"500"`
 		Body      string   `json:"body,omitempty" maxLength:"60000" doc:"The first message, in Markdown."`
@@ -77,8 +78,8 @@ type newThread struct {
 }
 
 type changeThread struct {
-	threadPath
-	unless
+	ThreadPath
+	Unless
 	Body struct {
 		Title     *string   `json:"title,omitempty" minLength:"1" maxLength:"500"`
 		Objective *string   `json:"objective,omitempty" maxLength:"4000"`
@@ -92,16 +93,16 @@ type changeThread struct {
 }
 
 type markRead struct {
-	threadPath
-	once
+	ThreadPath
+	Once
 	Body struct {
 		UpTo string `json:"up_to" maxLength:"64" doc:"Id of the newest message that you have read."`
 	}
 }
 
 type followThread struct {
-	threadPath
-	once
+	ThreadPath
+	Once
 }
 
 func (a *API) threadRoutes() {
@@ -115,7 +116,7 @@ func (a *API) threadRoutes() {
 	}, a.startThread)
 	register(a, operation{
 		method: http.MethodGet, path: "/threads/{id}", id: "thread", tag: "threads", summary: "A thread",
-	}, func(ctx context.Context, c *caller, in *threadPath) (*versioned[Thread], error) {
+	}, func(ctx context.Context, c *caller, in *ThreadPath) (*versioned[Thread], error) {
 		return a.thread(ctx, c, in.ID)
 	})
 	register(a, operation{
@@ -134,8 +135,8 @@ func (a *API) threadRoutes() {
 	register(a, operation{
 		method: http.MethodDelete, path: "/threads/{id}/follow", id: "unfollow", tag: "threads",
 		summary: "Follow a thread no longer",
-	}, func(ctx context.Context, c *caller, in *threadPath) (*struct{}, error) {
-		return nil, a.follow(ctx, c, &followThread{threadPath: *in}, false)
+	}, func(ctx context.Context, c *caller, in *ThreadPath) (*struct{}, error) {
+		return nil, a.follow(ctx, c, &followThread{ThreadPath: *in}, false)
 	})
 }
 
@@ -147,7 +148,6 @@ func (a *API) listThreads(ctx context.Context, c *caller, in *listThreads) (*lis
 	if err != nil {
 		return nil, err
 	}
-	found = slices.DeleteFunc(found, func(t threads.ThreadRecord) bool { return t.Hidden && t.Author != c.person.ID })
 	var people []string
 	for _, t := range found {
 		people = append(people, t.Author, t.Assignee)
@@ -161,13 +161,10 @@ func (a *API) listThreads(ctx context.Context, c *caller, in *listThreads) (*lis
 
 // threadRecord is a thread that the caller may see.
 func (a *API) threadRecord(ctx context.Context, c *caller, id threads.Hash) (threads.ThreadRecord, error) {
-	if _, err := a.threadPlace(ctx, c, id); err != nil {
-		return threads.ThreadRecord{}, err
+	if !threads.IsHash(id) {
+		return threads.ThreadRecord{}, notFound()
 	}
 	t, err := a.Threads.Thread(ctx, c.person.ID, id)
-	if err == nil && t.Hidden && t.Author != c.person.ID {
-		err = notFound()
-	}
 	return t, unseen(err)
 }
 
@@ -205,7 +202,7 @@ func (a *API) startThread(ctx context.Context, c *caller, in *newThread) (*versi
 		return nil, err
 	}
 	command := threads.StartThread{Channel: in.ID, Content: content, Body: b.Body, Mentions: mentioned}
-	done, err := a.doOnce(ctx, c, command, in.once, b)
+	done, err := a.doOnce(ctx, c, command, in.Once, b)
 	if err != nil {
 		return nil, err
 	}
@@ -278,7 +275,7 @@ func (a *API) markRead(ctx context.Context, c *caller, in *markRead) (*struct{},
 	if err != nil || at.thread != in.ID {
 		return nil, invalid("/up_to", "must be the id of a message of this thread")
 	}
-	if err := a.claimOnce(ctx, c, "mark-read", in.once, in.Body); err != nil {
+	if err := a.claimOnce(ctx, c, "mark-read", in.Once, in.Body); err != nil {
 		return nil, err
 	}
 	return nil, a.Marks.MarkRead(ctx, c.person.ID, in.ID, in.Body.UpTo)
@@ -288,7 +285,7 @@ func (a *API) follow(ctx context.Context, c *caller, in *followThread, on bool) 
 	if _, err := a.threadPlace(ctx, c, in.ID); err != nil {
 		return err
 	}
-	if err := a.claimOnce(ctx, c, "follow", in.once, on); err != nil {
+	if err := a.claimOnce(ctx, c, "follow", in.Once, on); err != nil {
 		return err
 	}
 	return a.Marks.Follow(ctx, c.person.ID, in.ID, on)
