@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 
 	"meridian/threads"
@@ -161,7 +162,7 @@ func (s *Store) hashes(ctx context.Context, query string, args ...any) ([]thread
 }
 
 // errEnough ends a reading early.
-var errEnough = fmt.Errorf("enough")
+var errEnough = errors.New("enough")
 
 // each calls f for every row of a query on a reader's connection until f
 // returns an error; errEnough is none.

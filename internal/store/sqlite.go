@@ -14,9 +14,6 @@ import (
 	_ "modernc.org/sqlite" // the driver
 )
 
-// pageSize holds several events to a page, so that little of it stays empty.
-const pageSize = 8192
-
 func (s *Store) openSQLite(ctx context.Context, path string) error {
 	if path == "" {
 		return errors.New("names no file: write sqlite:PATH")
@@ -25,32 +22,19 @@ func (s *Store) openSQLite(ctx context.Context, path string) error {
 	if s.release, err = lockFile(path + ".lock"); err != nil {
 		return err
 	}
-	if err := createSQLite(ctx, path); err != nil {
-		return err
-	}
 	common := url.Values{"_pragma": {"busy_timeout(10000)", "journal_mode(WAL)", "synchronous(FULL)"}}
 	write := url.Values{"_txlock": {"immediate"}, "_pragma": append([]string{
-		"cache_size(-16384)", "wal_autocheckpoint(1000)", "journal_size_limit(67108864)",
+		"cache_size(-16384)", "wal_autocheckpoint(4000)", "journal_size_limit(67108864)",
 	}, common["_pragma"]...)}
 	read := url.Values{"_pragma": append([]string{"query_only(1)"}, common["_pragma"]...)}
 	if s.writers, err = openSQLiteFile(path, write, 1); err != nil {
 		return err
 	}
-	s.readers, err = openSQLiteFile(path, read, max(4, runtime.NumCPU()))
-	return err
-}
-
-// createSQLite makes the file, whose page size can only be chosen before
-// anything else, and its schema.
-func createSQLite(ctx context.Context, path string) error {
-	db, err := openSQLiteFile(path, url.Values{"_pragma": {fmt.Sprintf("page_size(%d)", pageSize), "busy_timeout(10000)"}}, 1)
-	if err != nil {
+	if err := migrate(ctx, s.writers.DB, false); err != nil {
 		return err
 	}
-	if _, err = db.ExecContext(ctx, "pragma journal_mode=WAL"); err == nil {
-		err = migrate(ctx, db.DB, false)
-	}
-	return errors.Join(err, db.Close())
+	s.readers, err = openSQLiteFile(path, read, max(4, runtime.NumCPU()))
+	return err
 }
 
 func openSQLiteFile(path string, options url.Values, connections int) (*sqlx.DB, error) {
