@@ -181,10 +181,14 @@ func (a *API) unmatched(w http.ResponseWriter, r *http.Request) {
 // recorder remembers the status that was answered.
 type recorder struct {
 	http.ResponseWriter
-	status int
+	status  int
+	instead int // answered instead of the framework's status, unless 0
 }
 
 func (w *recorder) WriteHeader(status int) {
+	if w.instead != 0 {
+		status = w.instead
+	}
 	if w.status == 0 {
 		w.status = status
 	}
