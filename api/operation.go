@@ -49,9 +49,7 @@ func (a *API) framework() huma.API {
 				return v, nil
 			}
 			p := a.answer(ctx.Context(), frameworkProblem(m))
-			if _, w := humago.Unwrap(ctx); p.Status != m.Status {
-				w.(*recorder).instead = p.Status
-			}
+			ctx.SetHeader("Content-Type", p.ContentType(""))
 			return p, nil
 		}},
 		RejectUnknownQueryParameters: true,

@@ -47,17 +47,13 @@ func (p *Problem) GetStatus() int { return p.Status }
 // ContentType is that of problems.
 func (p *Problem) ContentType(string) string { return "application/problem+json" }
 
-// GetHeaders says how to sign in, and when to come back.
+// GetHeaders says when to come back, where that is known.
 func (p *Problem) GetHeaders() http.Header {
-	h := http.Header{}
-	if p.Status == http.StatusUnauthorized {
-		h.Set("WWW-Authenticate", "Bearer")
+	if p.retry <= 0 {
+		return nil
 	}
-	if p.retry > 0 {
-		seconds := int64((p.retry + time.Second - 1) / time.Second)
-		h.Set("Retry-After", strconv.FormatInt(seconds, 10))
-	}
-	return h
+	seconds := int64((p.retry + time.Second - 1) / time.Second)
+	return http.Header{"Retry-After": {strconv.FormatInt(seconds, 10)}}
 }
 
 func refusal(status int, code, detail string) *Problem {
@@ -139,9 +135,6 @@ var codes = map[int]string{
 	http.StatusUnprocessableEntity:   "invalid",
 }
 
-// unreadBody is what the framework says of a body that did not arrive whole.
-const unreadBody = "cannot read request body"
-
 // maxFaults bounds the list of faults in one answer, and maxPointer how much of
 // an unknown member's name it repeats.
 const (
@@ -152,18 +145,11 @@ const (
 // frameworkProblem turns the framework's errors into ours, without the values
 // that they hold.
 func frameworkProblem(m *huma.ErrorModel) *Problem {
-	status := m.Status
-	switch {
-	case len(m.Errors) == 1 && m.Errors[0] != nil && m.Errors[0].Message == errUnknownMember.Error():
-		status = http.StatusUnprocessableEntity
-	case m.Detail == unreadBody:
-		status = http.StatusBadRequest
-	}
-	code, known := codes[status]
+	code, known := codes[m.Status]
 	if !known {
 		code = "internal"
 	}
-	p := refusal(status, code, m.Detail)
+	p := refusal(m.Status, code, m.Detail)
 	for _, d := range m.Errors {
 		if d == nil || len(p.Errors) == maxFaults {
 			continue
@@ -171,11 +157,9 @@ func frameworkProblem(m *huma.ErrorModel) *Problem {
 		p.Errors = append(p.Errors, faultOf(d))
 	}
 	switch {
-	case m.Detail == unreadBody:
-		p.Detail, p.Errors = "the body ended early or was not framed well; send it again", nil
-	case status >= 500:
+	case m.Status >= 500:
 		p.Detail, p.Errors, p.cause = "something went wrong on this server; its log has the request id", nil, causeOf(m)
-	case status == http.StatusRequestEntityTooLarge:
+	case m.Status == http.StatusRequestEntityTooLarge:
 		p.Detail = "the body is too large; GET /api/v1/server tells the limit"
 	case len(p.Errors) > 0:
 		p.Detail = p.Errors[0].Detail

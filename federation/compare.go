@@ -40,7 +40,7 @@ func (c *Courier) compare(ctx context.Context, now time.Time) error {
 			}
 		}
 	}
-	return c.look(ctx, mine)
+	return c.look(ctx, mine, now)
 }
 
 // differs has a channel fetched, unless it is one of which this server knows nothing or that is
@@ -54,8 +54,8 @@ func (c *Courier) differs(ctx context.Context, id threads.Hash, busy []threads.H
 
 // look finds, in the channels shared with the server, what has to be done beside the frontiers: the
 // administrator is told of a channel that knows the server by another key than the pinned one, about
-// which nothing is exchanged; and history that is lacking is fetched.
-func (c *Courier) look(ctx context.Context, shared map[string]map[threads.Hash]string) error {
+// which nothing is exchanged; and history and contents that are lacking are fetched.
+func (c *Courier) look(ctx context.Context, shared map[string]map[threads.Hash]string, now time.Time) error {
 	for _, channels := range shared {
 		for _, id := range slices.SortedFunc(maps.Keys(channels), strings.Compare) {
 			ch, err := c.x.Journal.Channel(ctx, id)
@@ -64,8 +64,17 @@ func (c *Courier) look(ctx context.Context, shared map[string]map[threads.Hash]s
 			}
 			if c.contradicts(ch) {
 				c.x.Log.Error("a channel knows the partner by another key than the pinned one", "partner", c.name, "channel", id)
-			} else if len(shallow(ch)) > 0 {
+				continue
+			}
+			if len(shallow(ch)) > 0 {
 				c.deep[id] = true
+			}
+			missing, err := c.x.Logs.MissingContents(ctx, id, 1)
+			if err != nil {
+				return fmt.Errorf("look for missing contents of %s: %w", id, err)
+			}
+			if len(missing) > 0 && c.wants[id] == nil {
+				c.wants[id] = &want{at: now}
 			}
 		}
 	}

@@ -93,7 +93,7 @@ func (c *Courier) lacking(ctx context.Context, l *lane, limit int) ([]*threads.E
 		return out, err
 	}
 	for _, id := range ownLogs(ch, c.x.Server) {
-		from := max(l.have[id], ch.Start(c.name)[id].Seq) + 1
+		from := ch.ServedFrom(c.name, id, l.have[id])
 		more, err := c.x.logEvents(ctx, l.Channel, threads.Ref{LogID: id, Seq: from}, ch.Logs[id].Seq, limit-len(out))
 		if err != nil {
 			return nil, err

@@ -159,7 +159,7 @@ func (s *serving) lowest(id threads.LogID) int64 {
 func (s *serving) data(ctx context.Context) error {
 	var logs []*cursor
 	for _, h := range s.ch.Frontier() {
-		from := max(s.have.head(h.LogID).Seq, s.ch.Start(s.asker)[h.LogID].Seq) + 1
+		from := s.ch.ServedFrom(s.asker, h.LogID, s.have.head(h.LogID).Seq)
 		from = max(from, s.ch.Logs[h.LogID].From)
 		if from <= h.Seq {
 			logs = append(logs, &cursor{at: threads.Ref{LogID: h.LogID, Seq: from}, last: h.Seq})

@@ -78,6 +78,7 @@ type admission struct {
 	removed int64 // number of server.removed, 0 while it lasts
 	cuts    map[LogID]Cut
 	start   map[LogID]Start // heads named when it was admitted
+	full    bool            // newcomers saw all history then
 }
 
 // Key is a server's signing key as the control log records it.

@@ -176,7 +176,7 @@ func (c *Channel) admit(server string, key Key, number int64, starts map[LogID]S
 	if len(m.admissions) > 0 && m.last().removed == 0 {
 		return nil
 	}
-	m.admissions = append(m.admissions, admission{number: number, start: starts})
+	m.admissions = append(m.admissions, admission{number: number, start: starts, full: c.Settings.History == "full"})
 	for id, at := range starts {
 		c.final[Ref{id, at.Seq}] = at.Hash
 	}

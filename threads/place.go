@@ -102,4 +102,7 @@ func (c *Channel) PlaceBelow(e *Event) (Placement, *Refusal) {
 func (c *Channel) Extend(e *Event) {
 	log := c.Logs[e.Header.LogID()]
 	log.From, log.Before = e.Header.Seq, e.Header.Prev
+	if e.Header.Seq == log.Seq { // only its hash was known: from a start, or a cut right below one
+		log.Time, log.Control = e.Header.Time, e.Header.Control.Number
+	}
 }

@@ -16,11 +16,22 @@ type Start struct {
 // history. A server that holds more of a log already keeps it.
 func (c *Channel) StartLogs(self string) {
 	for id, at := range c.Start(self) {
-		if log := c.Logs[id]; id.Origin == self || at.Seq == 0 || log != nil && (log.Seq >= at.Seq || c.Settings.History == "full") {
+		if log := c.Logs[id]; id.Origin == self || at.Seq == 0 || log != nil && (log.Seq >= at.Seq || c.servers[self].last().full) {
 			continue
 		}
 		c.Logs[id] = &Log{Head: Head{LogID: id, Seq: at.Seq, Hash: at.Hash, Time: at.Time}, From: at.Seq + 1, Before: at.Hash, Control: at.Control}
 	}
+}
+
+// ServedFrom is the seq from which a member server is given a log that it has
+// applied up to have. One that came back into a channel whose newcomers see all
+// of its history goes on where it stopped; others go on from their start.
+func (c *Channel) ServedFrom(server string, id LogID, have int64) int64 {
+	m := c.servers[server]
+	if m == nil || have > 0 && m.last().full {
+		return have + 1
+	}
+	return max(have, m.last().start[id].Seq) + 1
 }
 
 // appendStarts appends where a newcomer's copies begin, as

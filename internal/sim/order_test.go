@@ -54,12 +54,6 @@ func newWriter(rng *rand.Rand, name string) *writer {
 	return w
 }
 
-var start = time.Date(2026, 11, 23, 9, 0, 0, 0, time.UTC)
-
-func personID(server string, i int) string {
-	return fmt.Sprintf("https://%s/people/%022d", server, i)
-}
-
 // command runs a command at the host, and reports what it sealed.
 func (w *writer) command(actor string, c threads.Command) []*threads.Event {
 	v := &threads.View{Channel: w.channel.Clone(), Actor: actor, Pen: &w.pen}

@@ -1,0 +1,190 @@
+package sim
+
+import (
+	"context"
+	"crypto/ed25519"
+	"crypto/sha256"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+
+	"meridian/federation"
+	"meridian/internal/store"
+	"meridian/threads"
+	"meridian/threads/journal"
+)
+
+// node is one whole server of a world: store, journal and federation, with a
+// clock of its own that can be wrong.
+type node struct {
+	world    *world
+	name     string
+	private  ed25519.PrivateKey
+	path     string // of its database
+	people   []string
+	ahead    time.Duration // of its clock
+	liar     *liar         // nil for an honest one
+	store    *store.Store  // nil while it is down
+	disk     *disk
+	journal  *journal.Journal
+	exchange *federation.Exchange
+}
+
+// disk is a node's store with commits that can go wrong.
+type disk struct {
+	*store.Store
+	node *node
+}
+
+var errDisk = errors.New("the disk did not confirm")
+
+// Write commits as the store does, but in a faulty world it may fail before, or
+// be stored and fail all the same.
+func (d *disk) Write(ctx context.Context, f func(journal.Tx) error) error {
+	n := d.node.world.net
+	if n.happens("commit fails", "disk of "+d.node.name, n.faults.failCommit) {
+		return errDisk
+	}
+	err := d.Store.Write(ctx, f)
+	if err == nil && n.happens("commit is stored and fails", "disk of "+d.node.name, n.faults.failCommit) {
+		return errDisk
+	}
+	return err
+}
+
+func (n *node) up() bool { return n.store != nil }
+
+func (n *node) now() time.Time { return n.world.now.Add(n.ahead) }
+
+func (n *node) key() threads.Key {
+	return threads.Key{ID: federation.KeyID(n.name, n.private.Public().(ed25519.PublicKey)), Public: n.private.Public().(ed25519.PublicKey)}
+}
+
+func (n *node) pen() threads.Pen {
+	return threads.Pen{
+		Server: n.name, Key: n.key(), Random: n.world.random16,
+		Sign: func(m []byte) []byte { return ed25519.Sign(n.private, m) },
+	}
+}
+
+// newNode makes a server with three people. Its database is a copy of an empty
+// one, because making the schema takes longer than a whole simulation.
+func (w *world) newNode(name string) *node {
+	seed := sha256.Sum256([]byte(name))
+	n := &node{world: w, name: name, private: ed25519.NewKeyFromSeed(seed[:]), path: filepath.Join(w.dir, name+".db")}
+	w.must(os.WriteFile(n.path, w.empty, 0o600))
+	w.nodes = append(w.nodes, n)
+	w.net.nodes[name] = n
+	n.start()
+	for i := range 3 {
+		id := personID(name, i)
+		_, err := n.store.CreatePerson(context.Background(), threads.NewPerson{ID: id, Name: fmt.Sprint("p", i), Created: w.now})
+		w.must(err)
+		n.people = append(n.people, id)
+	}
+	return n
+}
+
+// start opens the database and builds everything on it anew, as after a crash.
+func (n *node) start() {
+	w := n.world
+	var err error
+	n.store, err = store.Open(context.Background(), store.Options{URL: "sqlite:" + n.path, Server: n.name})
+	w.must(err)
+	n.disk = &disk{n.store, n}
+	n.journal = journal.New(journal.Options{
+		Store: n.disk, Pen: n.pen(), Clock: n.now, Committed: func(c journal.Commit) { n.liar.remember(c) },
+	})
+	n.exchange, err = federation.New(n.wiring())
+	w.must(err)
+}
+
+func (n *node) wiring() federation.Options {
+	w := n.world
+	return federation.Options{
+		Server: n.name, Key: n.private,
+		Journal: n.journal, Logs: logs{n.store}, Neighbours: n.store, Partners: n.store,
+		Deliveries: n.store, Invitations: n.store, People: n.store,
+		Do:        n.order,
+		Transport: link{w.net, n}, Clock: n.now, Jitter: w.rng.Float64, NewID: w.newID,
+		Log: slog.New(slog.NewTextHandler(diary{w, n.name}, nil)), Software: "sim",
+	}
+}
+
+func (n *node) order(ctx context.Context, o federation.Order) error {
+	_, err := n.journal.Do(ctx, journal.Request{Actor: o.Actor, Key: o.Key, Now: o.Now, Command: o.Command})
+	return err
+}
+
+// diary takes what a server logs into the trail of its world.
+type diary struct {
+	world *world
+	name  string
+}
+
+func (d diary) Write(line []byte) (int, error) {
+	_, told, _ := strings.Cut(strings.TrimSpace(string(line)), " level=")
+	d.world.note("%s logs %s", d.name, told)
+	return len(line), nil
+}
+
+// logs are the store's logs as partners get them.
+type logs struct{ *store.Store }
+
+// LogEvents reads no more than fits one exchange.
+func (l logs) LogEvents(ctx context.Context, channel threads.Hash, from threads.Ref, limit int) ([]*threads.Event, error) {
+	return l.Store.LogEvents(ctx, store.Span{Channel: channel, Log: from.LogID, From: from.Seq, Limit: limit, Bytes: federation.MaxBody})
+}
+
+// crash ends the server: what is in memory is gone.
+func (n *node) crash() {
+	n.world.must(n.store.Close())
+	n.store, n.journal, n.exchange = nil, nil, nil
+}
+
+// channel is what the node knows of a channel, nil when it knows nothing.
+func (n *node) channel(id threads.Hash) *threads.Channel {
+	c, err := n.journal.Channel(context.Background(), id)
+	n.world.must(err)
+	return c
+}
+
+// entries are all events that the node holds.
+func (n *node) entries() []threads.Entry {
+	var all []threads.Entry
+	for after := int64(0); ; {
+		page, err := n.store.Entries(context.Background(), after, 500)
+		n.world.must(err)
+		if len(page) == 0 {
+			return all
+		}
+		all = append(all, page...)
+		after = page[len(page)-1].Pos
+	}
+}
+
+func (w *world) random16() (b [16]byte) {
+	binary.LittleEndian.PutUint64(b[:], w.rng.Uint64())
+	binary.LittleEndian.PutUint64(b[8:], w.rng.Uint64())
+	return b
+}
+
+func (w *world) newID() string {
+	id := uuid.UUID(w.random16())
+	id[6], id[8] = id[6]&0x0f|0x70, id[8]&0x3f|0x80
+	return id.String()
+}
+
+// start is when every world begins.
+var start = time.Date(2026, 11, 23, 9, 0, 0, 0, time.UTC)
+
+func personID(server string, i int) string {
+	return fmt.Sprintf("https://%s/people/%022d", server, i)
+}

@@ -1,0 +1,223 @@
+package sim
+
+import (
+	"bytes"
+	"context"
+	"strings"
+
+	"meridian/federation"
+	"meridian/threads"
+)
+
+// check holds a world at rest to the properties.
+func (w *world) check() {
+	w.checkEvents()
+	for _, p := range append(append([]*post(nil), w.posts...), w.threads...) {
+		if p.by.liar == nil {
+			w.checkPost(p)
+		}
+	}
+	w.checkErased()
+	w.checkRebuilt()
+}
+
+// checkEvents: what anybody honest holds is signed by its origin; one place of a
+// log has one event everywhere; no server holds what was written after its removal.
+func (w *world) checkEvents() {
+	type spot struct {
+		channel threads.Hash
+		threads.Ref
+	}
+	at := map[spot]threads.Hash{}
+	for _, n := range w.nodes {
+		for _, entry := range n.entries() {
+			e := entry.Event
+			ch := w.channelOf(e.Channel())
+			if ch == nil {
+				w.fail("%s holds an event of a channel that nobody made", n.name)
+			}
+			w.checkRemoved(n, ch, e)
+			if n.liar != nil {
+				continue
+			}
+			origin := w.net.nodes[e.Header.Origin]
+			if origin == nil || e.Header.Key != origin.key().ID || !threads.Verify(origin.key().Public, threads.SigningBytes(e.HeaderBytes), e.Sig) {
+				w.fail("%s holds %v, which %s did not sign", n.name, e.Header.Ref(), e.Header.Origin)
+			}
+			if e.ID != threads.HashOf(e.HeaderBytes) || e.Content != nil && threads.HashOf(e.Content) != e.Header.Content {
+				w.fail("%s holds other bytes than were signed at %v", n.name, e.Header.Ref())
+			}
+			if entry.Void && e.Content != nil && e.Header.Origin != n.name {
+				w.fail("%s keeps the content of the void event %v", n.name, e.Header.Ref())
+			}
+			s := spot{ch.id, e.Header.Ref()}
+			if other, ok := at[s]; ok && other != e.ID && !ch.isForked(e) {
+				w.fail("two events stand at %v in different servers", s.Ref)
+			}
+			at[s] = e.ID
+		}
+	}
+}
+
+func (ch *channel) isForked(e *threads.Event) bool {
+	from := ch.forked[e.Header.LogID()]
+	return from > 0 && e.Header.Seq >= from
+}
+
+// checkRemoved: to a removed server nothing went that was written in knowledge
+// of its removal. A lying member can tell whatever it knows to whomever it likes.
+func (w *world) checkRemoved(n *node, ch *channel, e *threads.Event) {
+	truth := w.truth(ch)
+	if truth == nil || w.nodes[len(w.nodes)-1].liar != nil {
+		return
+	}
+	if !truth.WasMember(n.name) {
+		w.fail("%s holds an event of a channel that it never was in", n.name)
+	}
+	removed := truth.RemovedAt(n.name)
+	if removed > 0 && e.Header.Origin != n.name && (e.Header.Log == threads.LogControl && e.Header.Seq > removed || e.Header.Control.Number >= removed) {
+		w.fail("%s holds %v, written when it was removed by %d", n.name, e.Header.Ref(), removed)
+	}
+}
+
+// checkPost: what a client was told is stored is at every honest member whose
+// copy reaches back to it, once; unless a removal cut it off, then nowhere.
+func (w *world) checkPost(p *post) {
+	truth := w.truth(p.channel)
+	event := w.anywhere(p.id)
+	if event == nil {
+		if c := p.by.channel(p.channel.id); !p.channel.returned[p.by.name] && c.IsMember(p.by.name) {
+			w.fail("%s lost %s, which it had acknowledged", p.by.name, p.id)
+		}
+		return // its server's removal cut it off, and nobody shows it
+	}
+	id := event.Header.LogID()
+	cut, closed := truth.CutOf(id)
+	cutOff := closed && event.Header.Seq > cut.Seq
+	void := truth.Void(&event.Header)
+	for _, n := range w.members(truth) {
+		c := n.channel(p.channel.id)
+		found := w.find(n, p.id)
+		switch {
+		case cutOff && found != nil:
+			w.fail("%s shows %v, which lies beyond the cut %d", n.name, event.Header.Ref(), cut.Seq)
+		case !cutOff && found == nil && c.LogOf(id).From <= event.Header.Seq:
+			w.fail("%s lacks %v, acknowledged by %s", n.name, event.Header.Ref(), p.by.name)
+		}
+		if void && n != p.by && w.mentions(n, p.channel, p.texts) {
+			w.fail("%s shows the void %v", n.name, event.Header.Ref())
+		}
+	}
+}
+
+// find is the event at a node, nil when it does not hold it.
+func (w *world) find(n *node, id threads.Hash) *threads.Event {
+	return w.index(n)[id]
+}
+
+// anywhere is the event at whichever server holds it.
+func (w *world) anywhere(id threads.Hash) *threads.Event {
+	for _, n := range w.nodes {
+		if e := w.find(n, id); e != nil {
+			return e
+		}
+	}
+	return nil
+}
+
+// index is what a node holds at rest.
+func (w *world) index(n *node) map[threads.Hash]*threads.Event {
+	if w.held[n] == nil {
+		if w.held == nil {
+			w.held = map[*node]map[threads.Hash]*threads.Event{}
+		}
+		w.held[n] = map[threads.Hash]*threads.Event{}
+		for _, e := range n.entries() {
+			w.held[n][e.Event.ID] = e.Event
+		}
+	}
+	return w.held[n]
+}
+
+// mentions reports whether what a node derived from a channel, its search index
+// included, has one of the texts.
+func (w *world) mentions(n *node, ch *channel, texts []string) bool {
+	dump, err := n.store.Dump(context.Background(), ch.id)
+	w.must(err)
+	for _, text := range texts {
+		if bytes.Contains(dump, []byte(text+`"`)) {
+			return true
+		}
+	}
+	return false
+}
+
+// checkErased: a text that was erased, by somebody whose erasure counts, is at
+// no honest server that has the erasure.
+func (w *world) checkErased() {
+	for _, p := range w.posts {
+		truth := w.truth(p.channel)
+		for _, id := range p.erasures {
+			if truth == nil { // nobody but the liar is in it
+				break
+			}
+			for _, n := range w.members(truth) {
+				e := w.find(n, id)
+				if e == nil || truth.Void(&e.Header) || e.Header.Actor != p.actor && !truth.May(&e.Header, threads.RightOwn) {
+					continue
+				}
+				w.counts.add("erased for good")
+				if w.mentions(n, p.channel, p.texts) {
+					w.fail("%s still has what %s erased", n.name, e.Header.Actor)
+				}
+			}
+		}
+	}
+}
+
+// checkRebuilt: what is derived anew from the log is what was derived as it came.
+func (w *world) checkRebuilt() {
+	ctx := context.Background()
+	n := w.nodes[int(w.seed)%len(w.nodes)]
+	for _, ch := range w.channels {
+		if n.channel(ch.id) == nil {
+			continue
+		}
+		live, err := n.store.Dump(ctx, ch.id)
+		w.must(err)
+		w.must(n.store.Rebuild(ctx, func(int64) {}))
+		rebuilt, err := n.store.Dump(ctx, ch.id)
+		w.must(err)
+		if !bytes.Equal(live, rebuilt) {
+			w.fail("%s rebuilt differs: %s", n.name, firstDifference(strings.Split(string(live), "\n"), strings.Split(string(rebuilt), "\n")))
+		}
+	}
+}
+
+// overhear looks at everything that honest servers say: no frame goes to a
+// server that is not in its channel, or no longer, or came later.
+func (w *world) overhear(from, to *node, said []byte) {
+	if from.liar != nil {
+		return
+	}
+	for _, line := range bytes.SplitAfter(said, []byte("\n")) {
+		if !bytes.HasPrefix(line, []byte(`{"header":`)) {
+			continue
+		}
+		frames, err := federation.ReadFrames(line)
+		w.must(err)
+		for _, e := range frames.Events {
+			c := from.channel(e.Channel())
+			if c == nil || !c.WasMember(to.name) {
+				w.fail("%s sent %v to %s, which is not in the channel", from.name, e.Header.Ref(), to.name)
+			}
+			if !c.IsMember(to.name) && (e.Header.Log != threads.LogControl || e.Header.Seq > c.RemovedAt(to.name)) {
+				w.fail("%s sent %v to %s, which was removed by %d", from.name, e.Header.Ref(), to.name, c.RemovedAt(to.name))
+			}
+			start := c.Start(to.name)[e.Header.LogID()].Seq
+			if c.Settings.History == "joined" && c.IsMember(to.name) && e.Header.Origin != to.name && e.Header.Log == threads.LogData && e.Header.Seq <= start {
+				w.fail("%s sent %v to %s, which sees only what follows %d", from.name, e.Header.Ref(), to.name, start)
+			}
+		}
+	}
+}

@@ -1,0 +1,185 @@
+package sim
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"meridian/threads"
+)
+
+// truth is the channel as the honest server has it that holds most of its
+// control log: the host, where that is honest.
+func (w *world) truth(ch *channel) *threads.Channel {
+	var most *threads.Channel
+	for _, n := range w.nodes {
+		if n.liar != nil {
+			continue
+		}
+		if c := n.channel(ch.id); c != nil && (most == nil || c.Control.Seq > most.Control.Seq) {
+			most = c
+		}
+	}
+	return most
+}
+
+// members are the honest servers that the truth knows as members.
+func (w *world) members(truth *threads.Channel) []*node {
+	var members []*node
+	for _, n := range w.nodes {
+		if n.liar == nil && truth.IsMember(n.name) {
+			members = append(members, n)
+		}
+	}
+	return members
+}
+
+// unequal says where two honest members differ, "" where none do. What the model
+// makes of a forked log: until proofs of forks cut it, each member holds the
+// branch that it met first, and says so in its frontier. So that log is left out
+// of the comparison, and of a channel with one only what honest servers wrote is
+// compared, event by event, with whether it counts.
+func (w *world) unequal() string {
+	for _, ch := range w.channels {
+		truth := w.truth(ch)
+		if truth == nil {
+			continue
+		}
+		if diff := w.heads(ch, truth); diff != "" {
+			return diff
+		}
+		groups := map[string]*node{}
+		for _, n := range w.members(truth) {
+			key := w.beginning(ch, n)
+			first := groups[key]
+			if first == nil {
+				groups[key] = n
+				continue
+			}
+			if diff := w.compare(ch, first, n); diff != "" {
+				return fmt.Sprintf("channel %.8s: %s and %s differ: %s", ch.id, first.name, n.name, diff)
+			}
+		}
+	}
+	return ""
+}
+
+// heads compares how far members have the logs, and whether those who were
+// removed have been told.
+func (w *world) heads(ch *channel, truth *threads.Channel) string {
+	for _, n := range w.nodes {
+		c := n.channel(ch.id)
+		if n.liar == nil && truth.WasMember(n.name) && !truth.IsMember(n.name) && (c == nil || c.Control.Seq < truth.RemovedAt(n.name)) {
+			return fmt.Sprintf("channel %.8s: %s does not know that it was removed", ch.id, n.name)
+		}
+	}
+	var want []string
+	for _, n := range w.members(truth) {
+		c := n.channel(ch.id)
+		if c == nil || c.Control != truth.Control {
+			return fmt.Sprintf("channel %.8s: %s has not all of the control log", ch.id, n.name)
+		}
+		var got []string
+		for _, h := range c.Frontier() {
+			if ch.forked[h.LogID] > 0 {
+				continue
+			}
+			got = append(got, fmt.Sprintf("%s/%d:%d=%.8s", h.Origin, h.Epoch>>32, h.Seq, h.Hash))
+			if log := c.Logs[h.LogID]; c.Settings.History == "full" && log.From > 1 {
+				return fmt.Sprintf("channel %.8s: %s holds %s only from %d", ch.id, n.name, h.Origin, log.From)
+			}
+		}
+		if want == nil {
+			want = got
+		} else if !slices.Equal(want, got) {
+			return fmt.Sprintf("channel %.8s: %s has %v, others %v", ch.id, n.name, got, want)
+		}
+	}
+	return ""
+}
+
+// beginning groups members that must hold the same: those whose copies start at
+// the same places. In a channel without earlier history a server that came back
+// still has what it held before, and is compared with nobody.
+func (w *world) beginning(ch *channel, n *node) string {
+	c := n.channel(ch.id)
+	if c.Settings.History == "full" {
+		return ""
+	}
+	key := ""
+	for _, h := range c.Frontier() {
+		key += fmt.Sprintf("%s %d %d,", h.Origin, h.Epoch, c.Logs[h.LogID].From)
+	}
+	if ch.returned[n.name] {
+		key += n.name
+	}
+	return key
+}
+
+// compare compares all that two members derive from a channel, line by line.
+func (w *world) compare(ch *channel, a, b *node) string {
+	if len(ch.forked) > 0 {
+		return firstDifference(w.honestEvents(ch, a), w.honestEvents(ch, b))
+	}
+	ctx := context.Background()
+	first, err := a.store.StateHash(ctx, ch.id)
+	w.must(err)
+	second, err := b.store.StateHash(ctx, ch.id)
+	w.must(err)
+	left, err := a.store.Dump(ctx, ch.id)
+	w.must(err)
+	right, err := b.store.Dump(ctx, ch.id)
+	w.must(err)
+	if !bytes.Equal(left, right) {
+		return firstDifference(strings.Split(string(left), "\n"), strings.Split(string(right), "\n"))
+	}
+	if first.Hash != second.Hash {
+		return fmt.Sprintf("state hashes %s and %s of equal dumps", first.Hash, second.Hash)
+	}
+	return ""
+}
+
+// honestEvents are the events of a channel outside forked logs.
+func (w *world) honestEvents(ch *channel, n *node) []string {
+	var lines []string
+	for _, e := range n.entries() {
+		id := e.Event.Header.LogID()
+		if e.Event.Channel() == ch.id && ch.forked[id] == 0 {
+			lines = append(lines, fmt.Sprint(id, " ", e.Event.Header.Seq, " ", e.Event.ID, " void ", e.Void))
+		}
+	}
+	slices.Sort(lines)
+	return lines
+}
+
+func firstDifference(a, b []string) string {
+	for _, line := range a {
+		if _, found := slices.BinarySearch(b, line); !found {
+			return fmt.Sprintf("only the first has\n%.600s\nand the second\n%s", line, strings.Join(nearest(line, b), "\n"))
+		}
+	}
+	for _, line := range b {
+		if _, found := slices.BinarySearch(a, line); !found {
+			return fmt.Sprintf("only the second has\n%.600s\nand the first\n%s", line, strings.Join(nearest(line, a), "\n"))
+		}
+	}
+	return ""
+}
+
+// nearest are the lines that begin most like the one given.
+func nearest(line string, lines []string) []string {
+	for length := len(line) * 3 / 4; length > 0; length /= 2 {
+		var found []string
+		for _, other := range lines {
+			if strings.HasPrefix(other, line[:length]) {
+				found = append(found, other)
+			}
+		}
+		if len(found) > 0 {
+			return found[:min(len(found), 5)]
+		}
+	}
+	return nil
+}

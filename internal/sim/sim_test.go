@@ -1,0 +1,71 @@
+package sim
+
+import (
+	"flag"
+	"fmt"
+	"slices"
+	"testing"
+)
+
+var (
+	seed  = flag.Uint64("sim.seed", 0, "run this one seed")
+	seeds = flag.String("sim.seeds", "1-200", "run this range of seeds, FROM-TO")
+)
+
+// happened is what has to have happened at least once over the seeds of a run,
+// or the run shows too little.
+func happened() []string {
+	want := []string{
+		"lose request", "lose answer", "duplicate", "delay", "reorder", "commit fails", "commit is stored and fails",
+		"unknown outcome", "command from elsewhere", "re-admit", "join full", "join joined", "erased for good",
+		"lie: omit", "lie: reorder", "lie: withhold content", "lie: withhold all", "lie: claim heads",
+	}
+	for _, a := range actions {
+		want = append(want, a.name)
+	}
+	for _, l := range lies {
+		want = append(want, "lie: "+l.name)
+	}
+	return want
+}
+
+// simulate runs one seed and returns what happened.
+func simulate(t testing.TB, seed uint64) *counts {
+	w := newWorld(t, seed)
+	defer w.close()
+	w.run(150 + w.rng.IntN(150))
+	w.check()
+	return w.counts
+}
+
+func TestSimulation(t *testing.T) {
+	from, to := *seed, *seed
+	if from == 0 {
+		if _, err := fmt.Sscanf(*seeds, "%d-%d", &from, &to); err != nil || from > to {
+			t.Fatalf("-sim.seeds=%s: write FROM-TO", *seeds)
+		}
+		if testing.Short() {
+			to = min(to, from+7)
+		}
+	}
+	total := &counts{}
+	t.Run("seeds", func(t *testing.T) {
+		for s := from; s <= to; s++ {
+			t.Run(fmt.Sprint(s), func(t *testing.T) {
+				t.Parallel()
+				for what, n := range simulate(t, s).n {
+					total.more(what, n)
+				}
+			})
+		}
+	})
+	t.Log(total)
+	if to-from < 100 {
+		return
+	}
+	for _, what := range slices.Sorted(slices.Values(happened())) {
+		if total.n[what] == 0 {
+			t.Errorf("over all seeds this never happened: %s", what)
+		}
+	}
+}
