@@ -58,8 +58,8 @@ type PartnerChannel struct {
 	Remedy   string
 }
 
-// Backlog is what a partner has not been offered yet of this server's own events.
+// Backlog is what a partner has not applied yet of this server's own events.
 type Backlog struct {
-	Events int64     // among the next 10,000 journal positions
+	Events int64     // those within 10,000 journal positions of its cursor are counted
 	Oldest time.Time // when the oldest was written; zero when there is none
 }

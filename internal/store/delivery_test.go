@@ -116,6 +116,13 @@ func TestTheBacklogIsWhatLiesBeyondThePartnersCursor(t *testing.T) {
 		w.posted(w.havel, w.jan, thread.ID, "not ours")
 		w.fed(w.do(w.kobo, w.ana, threads.ChangeRole{Channel: w.c.ID, Person: w.ben, Role: threads.RoleReader})...)
 		want(3, testNow)
+		err = w.s.SavePartnerChannel(ctx, threads.PartnerChannel{
+			Partner: testPartner, Channel: w.c.ID, State: threads.ChannelBehind, Epoch: thread.Header.Epoch, Have: 1, Since: testNow,
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		want(1, testNow)
 	})
 }
 

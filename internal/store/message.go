@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"encoding/json"
 	"fmt"
+	"math"
 	"strconv"
 	"time"
 
@@ -18,20 +19,25 @@ type messageItem struct {
 	Author, Origin                           string
 }
 
-// messageSelect reads messages of channels that a person is a member of;
-// conditions follow it. Hidden ones are read for their authors alone.
-const messageSelect = `
+// Messages are read from the table that a reading knows most about: their
+// thread's order, or the event that has their id. CROSS JOIN keeps SQLite to
+// that order of tables and means nothing more than JOIN to PostgreSQL.
+const (
+	messagesInOrder = messageColumns + `FROM message m CROSS JOIN event e` + messageJoins
+	messageByEvent  = messageColumns + `FROM event e CROSS JOIN message m` + messageJoins
+)
+
+const messageColumns = `
 SELECT m.pos, m.sort, m.flags, m.version, m.parent, m.author AS authornumber, t.channel AS channelnumber,
     t.hash AS thread, c.hash AS channel, p.uri AS author, e.header, e.content, s.name AS origin, l.epoch, e.seq
-FROM message m
-JOIN thread t ON t.id = m.thread
-JOIN channel c ON c.id = t.channel
-JOIN membership mb ON mb.channel = t.channel AND mb.person = ?
-JOIN person p ON p.id = m.author
-JOIN event e ON e.pos = m.pos
-JOIN log l ON l.id = e.log
-JOIN server s ON s.id = l.origin
-WHERE ((m.flags & 1) = 0 OR m.author = mb.person)
+`
+
+// messageJoins leaves messages of channels that a person is a member of;
+// conditions follow it. Hidden ones are their authors' alone.
+const messageJoins = `
+CROSS JOIN thread t CROSS JOIN membership mb CROSS JOIN channel c CROSS JOIN person p CROSS JOIN log l CROSS JOIN server s
+WHERE e.pos = m.pos AND t.id = m.thread AND mb.channel = t.channel AND mb.person = ? AND c.id = t.channel
+    AND p.id = m.author AND l.id = e.log AND s.id = l.origin AND ((m.flags & 1) = 0 OR m.author = mb.person)
 `
 
 // record is the message without what others wrote to it.
@@ -156,14 +162,12 @@ func (r Reading) Messages(ctx context.Context, person string, thread threads.Has
 	if err != nil {
 		return nil, "", err
 	}
-	query, args := messageSelect+`AND m.thread = ?`, []any{me, in.Number}
-	if after != nil {
-		query += ` AND m.sort >= ? AND (m.sort > ? OR (s.name, l.epoch, e.seq) > (?, ?, ?))`
-		args = append(args, after.sort, after.sort, after.origin, after.epoch, after.seq)
-	}
-	query += ` ORDER BY m.sort, s.name, l.epoch, e.seq LIMIT ?`
 	var rows []messageItem
-	if err := r.s.readers.SelectContext(ctx, &rows, r.s.bind(query), append(args, page.Size()+1)...); err != nil {
+	err = r.s.readers.SelectContext(ctx, &rows, r.s.bind(messagesInOrder+`
+		AND m.thread = ? AND m.sort >= ? AND (m.sort > ? OR (s.name, l.epoch, e.seq) > (?, ?, ?))
+		ORDER BY m.sort, s.name, l.epoch, e.seq LIMIT ?`),
+		me, in.Number, after.sort, after.sort, after.origin, after.epoch, after.seq, page.Size()+1)
+	if err != nil {
 		return nil, "", fmt.Errorf("list messages: %w", err)
 	}
 	rows, next := cut(rows, page, func(m *messageItem) string {
@@ -180,15 +184,16 @@ type messagePlace struct {
 	epoch, seq int64
 }
 
-func messageKey(page threads.Page) (*messagePlace, error) {
+func messageKey(page threads.Page) (messagePlace, error) {
+	p := messagePlace{sort: math.MinInt64}
 	key, err := keyOf(page, 4)
 	if err != nil || key == nil {
-		return nil, err
+		return p, err
 	}
-	p := &messagePlace{origin: key[1]}
+	p.origin = key[1]
 	for at, text := range map[*int64]string{&p.sort: key[0], &p.epoch: key[2], &p.seq: key[3]} {
 		if *at, err = strconv.ParseInt(text, 10, 64); err != nil {
-			return nil, badCursor()
+			return p, badCursor()
 		}
 	}
 	return p, nil
@@ -220,7 +225,7 @@ func (r Reading) message(ctx context.Context, person string, id threads.Hash) (*
 		return nil, err
 	}
 	var rows []messageItem
-	err = r.s.readers.SelectContext(ctx, &rows, r.s.bind(messageSelect+`AND e.hash8 = ? LIMIT ?`), me, hash8(raw(id)), sharing)
+	err = r.s.readers.SelectContext(ctx, &rows, r.s.bind(messageByEvent+`AND e.hash8 = ? LIMIT ?`), me, hash8(raw(id)), sharing)
 	if err != nil {
 		return nil, fmt.Errorf("read message: %w", err)
 	}

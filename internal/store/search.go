@@ -9,14 +9,16 @@ import (
 	"meridian/threads"
 )
 
-// maxHits is how many of the newest received hits are put into the order of
-// their time.
-const maxHits = 10_000
+// Bounds of one search, so that common words cost no more than this.
+const (
+	maxMatches = 200_000 // of the texts that hold the words, the newest received are looked at
+	maxHits    = 10_000  // of those that the person may read, the newest received are put in order
+)
 
 // Search finds messages and threads that hold all that q asks for, the newest
 // first, among what the person may read. q has words, "phrases", and from: in:
-// org: label: is: before: after: has:. Of more than 10,000 hits the newest
-// received are looked at.
+// org: label: is: before: after: has:. Of very many hits the newest received
+// are found: at most 10,000.
 func (r Reading) Search(ctx context.Context, person, q string, page threads.Page) ([]threads.Hit, string, error) {
 	after, err := numbersOf(page, 2)
 	if err != nil {
@@ -140,77 +142,110 @@ func holds(name, phrase string) bool {
 	return phrase != "" && strings.Contains(" "+searchText(name)+" ", " "+phrase+" ")
 }
 
-// where gathers the conditions of a statement.
-type where struct {
+// selection gathers the conditions of one statement.
+type selection struct {
 	sql  strings.Builder
 	args []any
 }
 
-func (w *where) and(condition string, args ...any) {
-	w.sql.WriteString("\n\tAND " + condition)
-	w.args = append(w.args, args...)
+func (s *selection) and(condition string, args ...any) {
+	s.sql.WriteString("\n\tAND " + condition)
+	s.args = append(s.args, args...)
 }
 
-// statement finds the hits of a page. Those in threads' own texts carry no
-// message; they alone answer a query that is about threads alone.
+// The places of texts that match a full-text query, the newest first.
+const (
+	matchedSQLite   = `(SELECT rowid AS pos FROM search WHERE search MATCH ? ORDER BY rowid DESC LIMIT ?)`
+	matchedPostgres = `(SELECT pos FROM message_search WHERE tsv @@ CAST(? AS tsquery) ORDER BY pos DESC LIMIT ?)`
+)
+
+// statement finds the hits of a page: messages, and threads whose own texts are
+// meant. Threads alone answer a query that says something of threads alone.
 func (s *scope) statement(postgres bool, after []int64, page threads.Page) (string, []any) {
-	matched := `IN (SELECT rowid FROM search WHERE search MATCH ?)`
+	messages := s.messages(postgres)
+	titles := s.titles(postgres)
+	if len(s.phrases)+len(s.authors) == 0 && len(s.labels)+len(s.states) > 0 {
+		messages.and(`1 = 0`)
+	}
+	beyond, args := ``, append(messages.args, titles.args...)
+	if after != nil {
+		beyond = `WHERE sort <= ? AND (sort < ? OR pos < ?)`
+		args = append(args, after[0], after[0], after[1])
+	}
+	limit := ` LIMIT ` + strconv.Itoa(maxHits)
+	return `SELECT pos, sort, thread, message FROM (
+		SELECT * FROM (` + messages.sql.String() + ` ORDER BY m.pos DESC` + limit + `) AS messages
+		UNION ALL SELECT * FROM (` + titles.sql.String() + ` ORDER BY t.pos DESC` + limit + `) AS titles
+	) AS hits ` + beyond + ` ORDER BY sort DESC, pos DESC LIMIT ?`, append(args, page.Size()+1)
+}
+
+func (s *scope) messages(postgres bool) *selection {
+	m := s.selectFrom(postgres, `SELECT m.pos, m.sort, t.id AS thread, 1 AS message`, `message m`, `m.pos`)
+	m.and(`t.id = m.thread AND mb.channel = t.channel AND mb.person = ? AND (m.flags & 3) = 0`, s.me)
+	s.narrow(m, `m.sort`)
+	matched := matchedSQLite
 	if postgres {
-		matched = `IN (SELECT pos FROM message_search WHERE tsv @@ CAST(? AS tsquery))`
+		matched = matchedPostgres
 	}
-	m := s.conditions(postgres, matched, `m.pos`, `m.sort`)
 	for i, authors := range s.authors {
-		m.and(`((m.flags & 8) = 0 AND m.author IN (?) OR (m.flags & 8) <> 0 AND m.pos `+matched+`)`,
-			authors, matching([]string{strings.TrimPrefix(searchMarks(s.marks[i]), " ")}, postgres))
+		mark := strings.TrimPrefix(searchMarks(s.marks[i]), " ")
+		m.and(`((m.flags & 8) = 0 AND m.author IN (?) OR (m.flags & 8) <> 0 AND m.pos IN `+matched+`)`,
+			authors, matching([]string{mark}, postgres), maxMatches)
 	}
-	t := s.conditions(postgres, matched, `t.pos`, `t.created`)
+	return m
+}
+
+func (s *scope) titles(postgres bool) *selection {
+	t := s.selectFrom(postgres, `SELECT t.pos, t.created AS sort, t.id AS thread, 0 AS message`, ``, `t.pos`)
+	t.and(`mb.channel = t.channel AND mb.person = ? AND t.hidden = 0 AND t.pos IS NOT NULL`, s.me)
+	s.narrow(t, `t.created`)
 	for _, authors := range s.authors {
 		t.and(`t.author IN (?)`, authors)
 	}
-	if len(s.phrases)+len(s.authors) == 0 && len(s.labels)+len(s.states) > 0 {
-		m.and(`1 = 0`)
-	}
-	outer, args := ``, append(m.args, t.args...)
-	if after != nil {
-		outer = `WHERE sort <= ? AND (sort < ? OR pos < ?)`
-		args = append(args, after[0], after[0], after[1])
-	}
-	return `
-SELECT pos, sort, thread, message FROM (
-	SELECT * FROM (SELECT m.pos, m.sort, t.id AS thread, 1 AS message FROM message m
-		JOIN thread t ON t.id = m.thread JOIN membership mb ON mb.channel = t.channel
-		WHERE mb.person = ? AND (m.flags & 3) = 0` + m.sql.String() + ` ORDER BY m.pos DESC LIMIT ` + strconv.Itoa(maxHits) + `) AS messages
-	UNION ALL
-	SELECT * FROM (SELECT t.pos, t.created AS sort, t.id AS thread, 0 AS message FROM thread t
-		JOIN membership mb ON mb.channel = t.channel
-		WHERE mb.person = ? AND t.hidden = 0 AND t.pos IS NOT NULL` + t.sql.String() + ` ORDER BY t.pos DESC LIMIT ` + strconv.Itoa(maxHits) + `) AS titles
-) AS hits ` + outer + ` ORDER BY sort DESC, pos DESC LIMIT ?`, append(args, page.Size()+1)
+	return t
 }
 
-// conditions are those that messages and threads share.
-func (s *scope) conditions(postgres bool, matched, pos, at string) *where {
-	w := &where{args: []any{s.me}}
-	if len(s.phrases) > 0 {
-		w.and(pos+` `+matched, matching(s.phrases, postgres))
+// selectFrom begins with the full-text index where words are asked for, else
+// with the table itself. CROSS JOIN keeps SQLite to the order of the tables.
+func (s *scope) selectFrom(postgres bool, columns, table, pos string) *selection {
+	out := &selection{}
+	tables := []string{`thread t`, `membership mb`}
+	if table != `` {
+		tables = append([]string{table}, tables...)
 	}
+	where := `1 = 1`
+	if len(s.phrases) > 0 {
+		matched := matchedSQLite
+		if postgres {
+			matched = matchedPostgres
+		}
+		tables = append([]string{matched + ` AS matched`}, tables...)
+		where = pos + ` = matched.pos`
+		out.args = []any{matching(s.phrases, postgres), maxMatches}
+	}
+	out.sql.WriteString(columns + ` FROM ` + strings.Join(tables, ` CROSS JOIN `) + ` WHERE ` + where)
+	return out
+}
+
+// narrow adds the conditions that messages and threads share.
+func (s *scope) narrow(to *selection, at string) {
 	if len(s.channels) > 0 {
-		w.and(`t.channel IN (?)`, s.channels)
+		to.and(`t.channel IN (?)`, s.channels)
 	}
 	if !s.after.IsZero() {
-		w.and(at+` >= ?`, int64(threads.TimeOf(s.after)))
+		to.and(at+` >= ?`, int64(threads.TimeOf(s.after)))
 	}
 	if !s.before.IsZero() {
-		w.and(at+` < ?`, int64(threads.TimeOf(s.before)))
+		to.and(at+` < ?`, int64(threads.TimeOf(s.before)))
 	}
 	for _, state := range s.states {
-		w.and(`t.state = ?`, state)
+		to.and(`t.state = ?`, state)
 	}
 	for _, label := range s.labels {
-		w.and(`EXISTS (SELECT 1 FROM write w WHERE w.channel = t.channel AND w.object = t.hash AND w.field = ? AND w.value = 'true'
+		to.and(`EXISTS (SELECT 1 FROM write w WHERE w.channel = t.channel AND w.object = t.hash AND w.field = ? AND w.value = 'true'
 		AND NOT EXISTS (SELECT 1 FROM write n WHERE n.channel = w.channel AND n.object = w.object
 			AND n.field = w.field AND n.stamp > w.stamp))`, threads.FieldLabel+label)
 	}
-	return w
 }
 
 // hits reads what was found, in the order of the rows.
@@ -252,7 +287,7 @@ func (r Reading) hits(ctx context.Context, me int64, rows []foundRow) ([]threads
 
 func (r Reading) messagesAt(ctx context.Context, me int64, positions []int64) (map[int64]*threads.MessageRecord, error) {
 	var items []messageItem
-	if err := r.s.selectIn(ctx, &items, messageSelect+`AND m.pos IN (?) LIMIT ?`, me, positions, len(positions)); err != nil {
+	if err := r.s.selectIn(ctx, &items, messagesInOrder+`AND m.pos IN (?) LIMIT ?`, me, positions, len(positions)); err != nil {
 		return nil, fmt.Errorf("read messages found: %w", err)
 	}
 	records, err := r.s.messageRecords(ctx, items)
