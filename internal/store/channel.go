@@ -64,7 +64,7 @@ func (r Reading) Channels(ctx context.Context, person string, page threads.Page)
 		from = after[0]
 	}
 	var rows []channelRow
-	err = r.s.readers.SelectContext(ctx, &rows, r.s.bind(channelSelect+`AND c.id > ? ORDER BY c.id LIMIT ?`), me, from, page.Size()+1)
+	err = r.s.list(ctx, &rows, channelSelect+`AND c.id > ? ORDER BY c.id LIMIT ?`, me, from, page.Size()+1)
 	if err != nil {
 		return nil, "", fmt.Errorf("list channels: %w", err)
 	}
@@ -95,7 +95,7 @@ func (r Reading) channel(ctx context.Context, person string, id threads.Hash) (*
 		return nil, 0, err
 	}
 	var rows []channelRow
-	err = r.s.readers.SelectContext(ctx, &rows, r.s.bind(channelSelect+`AND c.hash = ? LIMIT 1`), me, raw(id))
+	err = r.s.list(ctx, &rows, channelSelect+`AND c.hash = ? LIMIT 1`, me, raw(id))
 	if err != nil {
 		return nil, 0, fmt.Errorf("read channel: %w", err)
 	}
@@ -126,7 +126,7 @@ func (r Reading) Members(ctx context.Context, person string, channel threads.Has
 	}
 	query := strings.Replace(personSelect, "SELECT", "SELECT p.id AS number, mb.role AS role,", 1) + `
 		JOIN membership mb ON mb.person = p.id WHERE mb.channel = ? AND mb.person > ? ORDER BY mb.person LIMIT ?`
-	if err := r.s.readers.SelectContext(ctx, &rows, r.s.bind(query), in.Number, from, page.Size()+1); err != nil {
+	if err := r.s.list(ctx, &rows, query, in.Number, from, page.Size()+1); err != nil {
 		return nil, "", fmt.Errorf("list members: %w", err)
 	}
 	next := ""

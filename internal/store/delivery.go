@@ -38,7 +38,7 @@ func (r Reading) Delivery(ctx context.Context, person string, id threads.Hash) (
 		return nil, err
 	}
 	var rows []receiver
-	err = r.s.readers.SelectContext(ctx, &rows, r.s.bind(`
+	err = r.s.list(ctx, &rows, `
 		SELECT s.name AS server, COALESCE(p.state, '') AS state, COALESCE(p.hold, '') AS hold,
 			COALESCE(p.error, '') AS error, COALESCE(p.remedy, '') AS remedy, COALESCE(p.attempts, 0) AS attempts,
 			COALESCE(p.journal, 0) AS cursor, m.removed, COALESCE(c.state, '') AS channelstate,
@@ -50,7 +50,7 @@ func (r Reading) Delivery(ctx context.Context, person string, id threads.Hash) (
 		LEFT JOIN partner p ON p.name = s.name
 		LEFT JOIN partner_channel c ON c.partner = s.name AND c.channel = ?
 		WHERE m.channel = ? AND s.name <> ? AND (m.removed = 0 OR m.removed > ?)
-		ORDER BY s.name LIMIT ?`), m.Channel, m.ChannelNumber, r.s.server, e.Header.Control.Number, maxServers)
+		ORDER BY s.name LIMIT ?`, m.Channel, m.ChannelNumber, r.s.server, e.Header.Control.Number, maxServers)
 	if err != nil {
 		return nil, fmt.Errorf("read delivery: %w", err)
 	}

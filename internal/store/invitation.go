@@ -94,7 +94,7 @@ func (s *Store) oneInvitation(ctx context.Context, where string, args ...any) (t
 		}
 	}
 	var r invitationRow
-	err := s.readers.GetContext(ctx, &r, s.bind(invitationSelect+`WHERE `+where+` LIMIT 1`), args...)
+	err := s.one(ctx, &r, invitationSelect+`WHERE `+where+` LIMIT 1`, args...)
 	if errors.Is(err, sql.ErrNoRows) {
 		return threads.Invitation{}, notFound("invitation")
 	}
@@ -138,7 +138,7 @@ func (s *Store) listInvitations(ctx context.Context, page threads.Page, where st
 	}
 	var rows []invitationRow
 	query := invitationSelect + `WHERE ` + where + ` AND id < ? ORDER BY id DESC LIMIT ?`
-	if err := s.readers.SelectContext(ctx, &rows, s.bind(query), append(args, from, page.Size()+1)...); err != nil {
+	if err := s.list(ctx, &rows, query, append(args, from, page.Size()+1)...); err != nil {
 		return nil, "", fmt.Errorf("list invitations: %w", err)
 	}
 	invitations := make([]threads.Invitation, len(rows))

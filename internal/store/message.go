@@ -163,9 +163,9 @@ func (r Reading) Messages(ctx context.Context, person string, thread threads.Has
 		return nil, "", err
 	}
 	var rows []messageItem
-	err = r.s.readers.SelectContext(ctx, &rows, r.s.bind(messagesInOrder+`
+	err = r.s.list(ctx, &rows, messagesInOrder+`
 		AND m.thread = ? AND m.sort >= ? AND (m.sort > ? OR (s.name, l.epoch, e.seq) > (?, ?, ?))
-		ORDER BY m.sort, s.name, l.epoch, e.seq LIMIT ?`),
+		ORDER BY m.sort, s.name, l.epoch, e.seq LIMIT ?`,
 		me, in.Number, after.sort, after.sort, after.origin, after.epoch, after.seq, page.Size()+1)
 	if err != nil {
 		return nil, "", fmt.Errorf("list messages: %w", err)
@@ -225,7 +225,7 @@ func (r Reading) message(ctx context.Context, person string, id threads.Hash) (*
 		return nil, err
 	}
 	var rows []messageItem
-	err = r.s.readers.SelectContext(ctx, &rows, r.s.bind(messageByEvent+`AND e.hash8 = ? LIMIT ?`), me, hash8(raw(id)), sharing)
+	err = r.s.list(ctx, &rows, messageByEvent+`AND e.hash8 = ? LIMIT ?`, me, hash8(raw(id)), sharing)
 	if err != nil {
 		return nil, fmt.Errorf("read message: %w", err)
 	}
@@ -256,9 +256,9 @@ func (r Reading) Editions(ctx context.Context, person string, id threads.Hash) (
 		return nil, nil
 	}
 	var rows []written
-	err = r.s.readers.SelectContext(ctx, &rows, r.s.bind(`
+	err = r.s.list(ctx, &rows, `
 		SELECT channel, actor, object, stamp, value FROM write
-		WHERE channel = ? AND object = ? AND field = ? AND actor = ? AND value IS NOT NULL ORDER BY stamp LIMIT ?`),
+		WHERE channel = ? AND object = ? AND field = ? AND actor = ? AND value IS NOT NULL ORDER BY stamp LIMIT ?`,
 		m.ChannelNumber, raw(id), threads.FieldBody, m.AuthorNumber, maxEditions-1)
 	if err != nil {
 		return nil, fmt.Errorf("read editions: %w", err)

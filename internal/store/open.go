@@ -32,6 +32,7 @@ type Store struct {
 	server   string
 	postgres bool
 	readers  *sqlx.DB // on SQLite read-only connections
+	prepared prepared // on readers
 	writers  *sqlx.DB // on SQLite the one connection that writes
 	release  func() error
 

@@ -62,7 +62,7 @@ func (r *partnerRow) record() threads.Partner {
 // Partner is the partner of that name. NotFound where there is none.
 func (s *Store) Partner(ctx context.Context, name string) (threads.Partner, error) {
 	var r partnerRow
-	err := s.readers.GetContext(ctx, &r, s.bind(partnerSelect+`WHERE name = ? LIMIT 1`), name)
+	err := s.one(ctx, &r, partnerSelect+`WHERE name = ? LIMIT 1`, name)
 	if errors.Is(err, sql.ErrNoRows) {
 		return threads.Partner{}, notFound("partner")
 	}
@@ -79,8 +79,8 @@ func (s *Store) Partners(ctx context.Context, state threads.PartnerState, page t
 		return nil, "", err
 	}
 	var rows []partnerRow
-	err = s.readers.SelectContext(ctx, &rows, s.bind(partnerSelect+`
-		WHERE name > ? AND (CAST(? AS text) = '' OR state = ?) ORDER BY name LIMIT ?`),
+	err = s.list(ctx, &rows, partnerSelect+`
+		WHERE name > ? AND (CAST(? AS text) = '' OR state = ?) ORDER BY name LIMIT ?`,
 		strings.Join(after, ""), state, state, page.Size()+1)
 	if err != nil {
 		return nil, "", fmt.Errorf("list partners: %w", err)
@@ -222,9 +222,9 @@ func (s *Store) PartnerChannels(ctx context.Context, partner string, page thread
 		return nil, "", badCursor()
 	}
 	var rows []partnerChannelRow
-	err = s.readers.SelectContext(ctx, &rows, s.bind(`
+	err = s.list(ctx, &rows, `
 		SELECT partner, channel, state, epoch, have, since, attempts, error, remedy FROM partner_channel
-		WHERE partner = ? AND channel > ? ORDER BY channel LIMIT ?`), partner, from, page.Size()+1)
+		WHERE partner = ? AND channel > ? ORDER BY channel LIMIT ?`, partner, from, page.Size()+1)
 	if err != nil {
 		return nil, "", fmt.Errorf("list channels at %s: %w", partner, err)
 	}

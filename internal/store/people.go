@@ -129,7 +129,7 @@ func (s *Store) onePerson(ctx context.Context, where, value string) (threads.Per
 		return threads.PersonRecord{}, notFound("person")
 	}
 	var r personRow
-	err := s.readers.GetContext(ctx, &r, s.bind(personSelect+"WHERE "+where+" LIMIT 1"), value)
+	err := s.one(ctx, &r, personSelect+"WHERE "+where+" LIMIT 1", value)
 	if errors.Is(err, sql.ErrNoRows) {
 		return threads.PersonRecord{}, notFound("person")
 	}
@@ -168,7 +168,7 @@ func (s *Store) People(ctx context.Context, page threads.Page) ([]threads.Person
 		Account string
 	}
 	query := strings.Replace(personSelect, "SELECT", "SELECT a.name AS account,", 1) + "WHERE a.name > ? ORDER BY a.name LIMIT ?"
-	if err := s.readers.SelectContext(ctx, &rows, s.bind(query), strings.Join(after, ""), page.Size()+1); err != nil {
+	if err := s.list(ctx, &rows, query, strings.Join(after, ""), page.Size()+1); err != nil {
 		return nil, "", fmt.Errorf("list people: %w", err)
 	}
 	names := make(map[string]string, len(rows))
@@ -194,7 +194,7 @@ func (s *Store) Credentials(ctx context.Context, name string) (threads.PersonRec
 		Password string
 	}
 	query := strings.Replace(personSelect, "SELECT", "SELECT a.password AS password,", 1) + "WHERE a.name = ? LIMIT 1"
-	err := s.readers.GetContext(ctx, &r, s.bind(query), name)
+	err := s.one(ctx, &r, query, name)
 	if errors.Is(err, sql.ErrNoRows) {
 		return threads.PersonRecord{}, "", notFound("person")
 	}

@@ -26,7 +26,7 @@ func (r Reading) number(ctx context.Context, person string) (int64, error) {
 	if threads.CheckText(person) != nil {
 		return 0, nil
 	}
-	err := r.s.readers.GetContext(ctx, &number, r.s.bind(`SELECT id FROM person WHERE uri = ? LIMIT 1`), person)
+	err := r.s.one(ctx, &number, `SELECT id FROM person WHERE uri = ? LIMIT 1`, person)
 	if err != nil && !errors.Is(err, sql.ErrNoRows) {
 		return 0, fmt.Errorf("look up person: %w", err)
 	}

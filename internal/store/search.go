@@ -81,11 +81,11 @@ func (r Reading) scope(ctx context.Context, me int64, q query) (*scope, error) {
 		Number                 int64
 		Address, Shown, Server string
 	}
-	err := r.s.readers.SelectContext(ctx, &people, r.s.bind(`
+	err := r.s.list(ctx, &people, `
 		SELECT p.id AS number, COALESCE(f.address, '') AS address, COALESCE(f.shown, '') AS shown, s.name AS server
 		FROM person p JOIN server s ON s.id = p.server LEFT JOIN profile f ON f.person = p.id
 		WHERE EXISTS (SELECT 1 FROM membership mb JOIN membership o ON o.channel = mb.channel
-			WHERE mb.person = p.id AND o.person = ?) LIMIT ?`), me, maxNames)
+			WHERE mb.person = p.id AND o.person = ?) LIMIT ?`, me, maxNames)
 	if err != nil {
 		return nil, fmt.Errorf("look up people: %w", err)
 	}
@@ -122,9 +122,9 @@ func (r Reading) namedChannels(ctx context.Context, s *scope) error {
 		Hash []byte
 		Name string
 	}
-	err := r.s.readers.SelectContext(ctx, &rows, r.s.bind(`
+	err := r.s.list(ctx, &rows, `
 		SELECT c.id, c.hash, c.name FROM membership mb JOIN channel c ON c.id = mb.channel
-		WHERE mb.person = ? LIMIT ?`), s.me, maxNames)
+		WHERE mb.person = ? LIMIT ?`, s.me, maxNames)
 	for _, c := range rows {
 		meant := true
 		for _, in := range s.in {

@@ -36,9 +36,9 @@ func (s *Store) SharedPeople(ctx context.Context, server string, ids []string) (
 // known, 0 for none.
 func (s *Store) PeopleOf(ctx context.Context, server, after string, limit int) ([]threads.PersonRecord, error) {
 	var rows []personRow
-	err := s.readers.SelectContext(ctx, &rows, s.bind(personSelect+`
+	err := s.list(ctx, &rows, personSelect+`
 		WHERE s.name = ? AND p.uri > ? AND EXISTS (SELECT 1 FROM membership mb WHERE mb.person = p.id)
-		ORDER BY p.uri LIMIT ?`), server, after, limit)
+		ORDER BY p.uri LIMIT ?`, server, after, limit)
 	if err != nil {
 		return nil, fmt.Errorf("read people of %s: %w", server, err)
 	}
@@ -58,7 +58,7 @@ const maxBacklog = 10_000
 // is counted over the 10,000 positions beyond the delivery cursor.
 func (s *Store) Backlog(ctx context.Context, partner string) (threads.Backlog, error) {
 	var ahead, behind struct{ Events, Oldest int64 }
-	err := s.readers.GetContext(ctx, &ahead, s.bind(`
+	err := s.one(ctx, &ahead, `
 		SELECT COUNT(*) AS events, COALESCE(MIN(e.at), 0) AS oldest FROM partner p
 		JOIN server o ON o.name = p.name
 		JOIN server us ON us.name = ?
@@ -67,17 +67,17 @@ func (s *Store) Backlog(ctx context.Context, partner string) (threads.Backlog, e
 		JOIN channel c ON c.id = l.channel
 		JOIN channel_server cs ON cs.channel = l.channel AND cs.server = o.id AND cs.removed = 0
 		WHERE p.name = ? AND (l.origin = us.id OR l.origin = 0 AND c.host = us.id)
-			AND NOT EXISTS (SELECT 1 FROM partner_channel pc WHERE pc.partner = p.name AND pc.channel = c.hash)`),
+			AND NOT EXISTS (SELECT 1 FROM partner_channel pc WHERE pc.partner = p.name AND pc.channel = c.hash)`,
 		s.server, maxBacklog, partner)
 	if err == nil {
-		err = s.readers.GetContext(ctx, &behind, s.bind(`
+		err = s.one(ctx, &behind, `
 			SELECT COALESCE(SUM(lane.missing), 0) AS events, COALESCE(MIN(lane.at), 0) AS oldest FROM (
 				SELECT l.seq - pc.have AS missing, e.at FROM partner_channel pc
 				JOIN channel c ON c.hash = pc.channel
 				JOIN server us ON us.name = ?
 				JOIN log l ON l.channel = c.id AND l.origin = us.id AND l.epoch = pc.epoch AND l.seq > pc.have
 				LEFT JOIN event e ON e.log = l.id AND e.seq = pc.have + 1
-				WHERE pc.partner = ? LIMIT ?) AS lane`), s.server, partner, maxBacklog)
+				WHERE pc.partner = ? LIMIT ?) AS lane`, s.server, partner, maxBacklog)
 	}
 	if err != nil {
 		return threads.Backlog{}, fmt.Errorf("count the backlog of %s: %w", partner, err)

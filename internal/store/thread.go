@@ -94,7 +94,7 @@ func (r Reading) Threads(ctx context.Context, person string, channel threads.Has
 	}
 	query += ` ORDER BY ` + activity + ` DESC, t.id DESC LIMIT ?`
 	var rows []threadRow
-	if err := r.s.readers.SelectContext(ctx, &rows, r.s.bind(query), append(args, page.Size()+1)...); err != nil {
+	if err := r.s.list(ctx, &rows, query, append(args, page.Size()+1)...); err != nil {
 		return nil, "", fmt.Errorf("list threads: %w", err)
 	}
 	rows, next := cut(rows, page, func(t *threadRow) string {
@@ -127,7 +127,7 @@ func (r Reading) thread(ctx context.Context, person string, id threads.Hash) (*t
 		return nil, 0, err
 	}
 	var rows []threadRow
-	err = r.s.readers.SelectContext(ctx, &rows, r.s.bind(threadSelect+`AND t.hash = ? LIMIT 1`), me, raw(id))
+	err = r.s.list(ctx, &rows, threadSelect+`AND t.hash = ? LIMIT 1`, me, raw(id))
 	if err != nil {
 		return nil, 0, fmt.Errorf("read thread: %w", err)
 	}

@@ -51,7 +51,7 @@ func (s *Store) PersonByToken(ctx context.Context, secret string, now time.Time)
 	query := strings.Replace(personSelect, "SELECT", "SELECT t.id AS token, t.used AS used,", 1) + `
 		JOIN token t ON t.person = a.person
 		WHERE t.hash = ? AND (t.expires = 0 OR t.expires > ?) AND NOT a.disabled LIMIT 1`
-	err := s.readers.GetContext(ctx, &r, s.bind(query), hash[:], millis(now))
+	err := s.one(ctx, &r, query, hash[:], millis(now))
 	if errors.Is(err, sql.ErrNoRows) {
 		return threads.PersonRecord{}, "", notFound("token")
 	}
@@ -78,9 +78,9 @@ func (s *Store) Tokens(ctx context.Context, person string, page threads.Page) ([
 		Bot                    bool
 		Created, Used, Expires int64
 	}
-	err = s.readers.SelectContext(ctx, &rows, s.bind(`
+	err = s.list(ctx, &rows, `
 		SELECT t.id, t.label, t.bot, t.created, t.used, t.expires FROM token t JOIN person p ON p.id = t.person
-		WHERE p.uri = ? AND t.id > ? ORDER BY t.id LIMIT ?`), person, strings.Join(after, ""), page.Size()+1)
+		WHERE p.uri = ? AND t.id > ? ORDER BY t.id LIMIT ?`, person, strings.Join(after, ""), page.Size()+1)
 	if err != nil {
 		return nil, "", fmt.Errorf("list tokens: %w", err)
 	}
