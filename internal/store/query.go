@@ -85,6 +85,10 @@ func (q *query) operator(name, value string) bool {
 		return false
 	}
 	switch name {
+	case "from", "org":
+		q.never = q.never || searchText(value) == ""
+	}
+	switch name {
 	case "from":
 		if strings.Contains(value, "@") {
 			q.address = append(q.address, strings.ToLower(value))

@@ -85,6 +85,7 @@ func TestSearchFindsWordsPhrasesAndWhatOperatorsName(t *testing.T) {
 			"from:karel@rur.example":          {imported},
 			`from:"karel capek" broken`:       {imported},
 			"from:nobody":                     {},
+			"from:^ broken":                   {},
 			"org:havel.example":               {meeting, jerab},
 			"org:havel na":                    {jerab},
 			"org:hav":                         {},
