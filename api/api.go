@@ -31,6 +31,9 @@ type Options struct {
 	Log      *slog.Logger
 	Metrics  prometheus.Registerer
 	Features []string // told by GET /server
+	// Lost reports whether an error means that the store cannot work now, so
+	// that trying again later may help.
+	Lost func(error) bool
 
 	TrustedProxies []netip.Prefix // whose X-Forwarded-For is believed
 	Limits         Limits
@@ -41,6 +44,7 @@ type API struct {
 	Needs
 	server, version string
 	features        []string
+	lost            func(error) bool
 	clock           func() time.Time
 	log             *slog.Logger
 	proxies         []netip.Prefix
@@ -63,11 +67,11 @@ type API struct {
 // New makes the client interface. It fails when an option is missing or a
 // metric is registered already.
 func New(o Options) (*API, error) {
-	if o.Server == "" || o.Clock == nil || o.Log == nil || o.Metrics == nil {
-		return nil, errors.New("make client interface: server, clock, log and metrics are required")
+	if o.Server == "" || o.Clock == nil || o.Log == nil || o.Metrics == nil || o.Lost == nil {
+		return nil, errors.New("make client interface: server, clock, log, metrics and lost are required")
 	}
 	a := &API{
-		Needs: o.Needs, server: o.Server, version: o.Version, features: o.Features, clock: o.Clock, log: o.Log,
+		Needs: o.Needs, server: o.Server, version: o.Version, features: o.Features, lost: o.Lost, clock: o.Clock, log: o.Log,
 		proxies: o.TrustedProxies, limits: o.Limits.orDefaults(), mux: &routes{ServeMux: http.NewServeMux()}, ids: newRequestIDs(),
 		edits: newStripes(),
 	}

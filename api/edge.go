@@ -104,6 +104,10 @@ func (a *API) admit(r *http.Request, x *exchange) error {
 // client's doing.
 func (a *API) answer(ctx context.Context, err error) *Problem {
 	p := *problemOf(err)
+	if p.Status == http.StatusInternalServerError && a.lost(p.cause) {
+		p = *refusal(http.StatusServiceUnavailable, "unavailable", "this server's database does not answer; try again in a moment")
+		p.retry, p.cause = comeBack, err
+	}
 	p.RequestID = requestID(ctx)
 	if p.Status >= http.StatusInternalServerError && p.cause != nil {
 		a.log.LogAttrs(ctx, slog.LevelError, "request failed", slog.String("request_id", p.RequestID),
@@ -177,10 +181,14 @@ func (a *API) unmatched(w http.ResponseWriter, r *http.Request) {
 // recorder remembers the status that was answered.
 type recorder struct {
 	http.ResponseWriter
-	status int
+	status  int
+	instead int // answered instead of the framework's status, unless 0
 }
 
 func (w *recorder) WriteHeader(status int) {
+	if w.instead != 0 {
+		status = w.instead
+	}
 	if w.status == 0 {
 		w.status = status
 	}

@@ -7,3 +7,6 @@ func (a *API) Document() *huma.OpenAPI { return a.huma.OpenAPI() }
 
 // Patterns are those of all routes.
 func (a *API) Patterns() []string { return a.mux.patterns }
+
+// ClientAddress is whom a request without a token is counted for.
+var ClientAddress = clientAddress

@@ -1,10 +1,25 @@
 package api_test
 
-import "meridian/api"
+import (
+	"context"
+
+	"meridian/api"
+	"meridian/internal/store"
+	"meridian/threads"
+)
+
+type states struct{ *store.Store }
+
+func (s states) StateHash(ctx context.Context, channel threads.Hash) (api.State, error) {
+	state, err := s.Store.StateHash(ctx, channel)
+	return api.State(state), err
+}
 
 func (w *world) needs() api.Needs {
+	read := w.store.Reading()
 	return api.Needs{
 		Journal: pen{w.journal}, Entries: entries{w.store, w.journal}, Tokens: w.store, Accounts: w.store,
-		Directory: w.store, People: w.store, Invitations: w.store, Partners: w.store,
+		Directory: w.store, People: w.store, Channels: read, States: states{w.store}, Threads: read, Messages: read,
+		Fates: read, Marks: w.store, Search: read, Invitations: w.store, Partners: w.store,
 	}
 }

@@ -49,7 +49,9 @@ func (a *API) framework() huma.API {
 				return v, nil
 			}
 			p := a.answer(ctx.Context(), frameworkProblem(m))
-			ctx.SetHeader("Content-Type", p.ContentType(""))
+			if _, w := humago.Unwrap(ctx); p.Status != m.Status {
+				w.(*recorder).instead = p.Status
+			}
 			return p, nil
 		}},
 		RejectUnknownQueryParameters: true,

@@ -47,13 +47,17 @@ func (p *Problem) GetStatus() int { return p.Status }
 // ContentType is that of problems.
 func (p *Problem) ContentType(string) string { return "application/problem+json" }
 
-// GetHeaders says when to come back, where that is known.
+// GetHeaders says how to sign in, and when to come back.
 func (p *Problem) GetHeaders() http.Header {
-	if p.retry <= 0 {
-		return nil
+	h := http.Header{}
+	if p.Status == http.StatusUnauthorized {
+		h.Set("WWW-Authenticate", "Bearer")
 	}
-	seconds := int64((p.retry + time.Second - 1) / time.Second)
-	return http.Header{"Retry-After": {strconv.FormatInt(seconds, 10)}}
+	if p.retry > 0 {
+		seconds := int64((p.retry + time.Second - 1) / time.Second)
+		h.Set("Retry-After", strconv.FormatInt(seconds, 10))
+	}
+	return h
 }
 
 func refusal(status int, code, detail string) *Problem {
@@ -135,6 +139,9 @@ var codes = map[int]string{
 	http.StatusUnprocessableEntity:   "invalid",
 }
 
+// unreadBody is what the framework says of a body that did not arrive whole.
+const unreadBody = "cannot read request body"
+
 // maxFaults bounds the list of faults in one answer, and maxPointer how much of
 // an unknown member's name it repeats.
 const (
@@ -145,11 +152,18 @@ const (
 // frameworkProblem turns the framework's errors into ours, without the values
 // that they hold.
 func frameworkProblem(m *huma.ErrorModel) *Problem {
-	code, known := codes[m.Status]
+	status := m.Status
+	switch {
+	case len(m.Errors) == 1 && m.Errors[0] != nil && m.Errors[0].Message == errUnknownMember.Error():
+		status = http.StatusUnprocessableEntity
+	case m.Detail == unreadBody:
+		status = http.StatusBadRequest
+	}
+	code, known := codes[status]
 	if !known {
 		code = "internal"
 	}
-	p := refusal(m.Status, code, m.Detail)
+	p := refusal(status, code, m.Detail)
 	for _, d := range m.Errors {
 		if d == nil || len(p.Errors) == maxFaults {
 			continue
@@ -157,9 +171,11 @@ func frameworkProblem(m *huma.ErrorModel) *Problem {
 		p.Errors = append(p.Errors, faultOf(d))
 	}
 	switch {
-	case m.Status >= 500:
+	case m.Detail == unreadBody:
+		p.Detail, p.Errors = "the body ended early or was not framed well; send it again", nil
+	case status >= 500:
 		p.Detail, p.Errors, p.cause = "something went wrong on this server; its log has the request id", nil, causeOf(m)
-	case m.Status == http.StatusRequestEntityTooLarge:
+	case status == http.StatusRequestEntityTooLarge:
 		p.Detail = "the body is too large; GET /api/v1/server tells the limit"
 	case len(p.Errors) > 0:
 		p.Detail = p.Errors[0].Detail

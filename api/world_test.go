@@ -98,7 +98,7 @@ func (w *world) start() {
 	}})
 	w.registry, w.logged = prometheus.NewRegistry(), &logs{}
 	w.api, err = api.New(api.Options{
-		Server: kobo, Version: "test", Clock: w.now, Log: slog.New(slog.NewJSONHandler(w.logged, &slog.HandlerOptions{Level: slog.LevelDebug})),
+		Server: kobo, Version: "test", Lost: store.Lost, Clock: w.now, Log: slog.New(slog.NewJSONHandler(w.logged, &slog.HandlerOptions{Level: slog.LevelDebug})),
 		Metrics: w.registry, Features: []string{"search"}, Limits: w.limits, Needs: w.needs(),
 	})
 	if err != nil {

@@ -123,13 +123,15 @@ func (s *Store) MissingContents(ctx context.Context, channel threads.Hash, limit
 		err := rows.Scan(&header)
 		ids = append(ids, threads.HashOf(header))
 		return err
-	}, `select e.header from event e join log l on l.id = e.log join channel c on c.id = l.channel
-		where c.hash = ? and e.content is null and e.flags = 0 order by e.log, e.seq limit ?`, raw(channel), limit)
+	}, missingQuery, raw(channel), limit)
 	if err != nil {
 		return nil, fmt.Errorf("look for missing contents of %s: %w", channel, err)
 	}
 	return ids, nil
 }
+
+const missingQuery = `select header from event where log in (select l.id from log l join channel c on c.id = l.channel
+	where c.hash = ?) and content is null and flags = 0 order by log, seq limit ?`
 
 // Channels are the ids of the channels known here, at most limit, after the one
 // named, in the order of their bytes.
@@ -140,10 +142,12 @@ func (s *Store) Channels(ctx context.Context, after threads.Hash, limit int) ([]
 // SharedChannels are the channels of which the server is a member, at most
 // limit, after the one named, in the order of their bytes.
 func (s *Store) SharedChannels(ctx context.Context, server string, after threads.Hash, limit int) ([]threads.Hash, error) {
-	return s.hashes(ctx, `select c.hash from channel_server m join server s on s.id = m.server
-		join channel c on c.id = m.channel where s.name = ? and m.removed = 0 and c.hash > ?
-		order by c.hash limit ?`, server, afterRaw(after), limit)
+	return s.hashes(ctx, sharedQuery, server, afterRaw(after), limit)
 }
+
+const sharedQuery = `select c.hash from channel_server m join server s on s.id = m.server
+	join channel c on c.id = m.channel where s.name = ? and m.removed = 0 and c.hash > ?
+	order by c.hash limit ?`
 
 func afterRaw(after threads.Hash) []byte { return append([]byte{}, raw(after)...) }
 

@@ -54,8 +54,7 @@ func (t *tx) Remember(key journal.Key, r journal.Remembered) error {
 func (s *Store) ForgetOutcomes(ctx context.Context, before time.Time, limit int) (int64, error) {
 	var dropped int64
 	err := s.change(ctx, func(tx *sqlx.Tx) error {
-		done, err := tx.ExecContext(ctx, s.bind(`delete from idempotency where (person, key) in (
-			select person, key from idempotency where at < ? order by at limit ?)`), before.UnixMilli(), limit)
+		done, err := tx.ExecContext(ctx, s.bind(forgetQuery), before.UnixMilli(), limit)
 		if err != nil {
 			return fmt.Errorf("forget outcomes: %w", err)
 		}
@@ -64,6 +63,9 @@ func (s *Store) ForgetOutcomes(ctx context.Context, before time.Time, limit int)
 	})
 	return dropped, err
 }
+
+const forgetQuery = `delete from idempotency where (person, key) in (
+	select person, key from idempotency where at < ? order by at limit ?)`
 
 // Expect notes that this server has accepted an invitation into the channel, so
 // that its control log is taken in.

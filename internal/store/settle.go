@@ -142,18 +142,25 @@ func (t *tx) dropWrites(ch *touched, pos int64) error {
 }
 
 // erasureOf reports whether an erasure counts for the event, and the place that
-// the first of these gives it.
+// the first of these that has one gives it.
 func (t *tx) erasureOf(channel int64, e *threads.Event) (bool, place, error) {
 	actor, err := t.personNumber(e.Header.Actor)
 	if err != nil {
 		return false, place{}, err
 	}
 	var p place
-	found, err := t.row([]any{&p.thread, &p.parent}, `select thread, parent from erasure
-		where channel = ? and target = ? and (owner = 1 or actor = ?)
-		order by case when thread is null then 1 else 0 end, stamp limit 1`, channel, raw(e.ID), actor)
-	return found, p, err
+	found, err := t.row([]any{&p.thread, &p.parent}, erasureQuery+firstErasure, channel, raw(e.ID), actor)
+	if !found || err != nil || p.thread != nil {
+		return found, p, err
+	}
+	_, err = t.row([]any{&p.thread, &p.parent}, erasureQuery+"and thread is not null "+firstErasure, channel, raw(e.ID), actor)
+	return true, p, err
 }
+
+const (
+	erasureQuery = "select thread, parent from erasure where channel = ? and target = ? and (owner = 1 or actor = ?) "
+	firstErasure = "order by stamp limit 1"
+)
 
 // place is where a message stands: its thread and what it replies to.
 type place struct{ thread, parent []byte }

@@ -1,0 +1,125 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"meridian/server"
+)
+
+func partnerCommand() *cobra.Command {
+	c := &cobra.Command{
+		Use:   "partner",
+		Short: "Decide which servers this one exchanges with",
+		Long: `Two administrators make their servers partners in three steps:
+  both     meridian partner add DOMAIN         shows the other's key fingerprint
+  both     compare the fingerprints by another way, such as the telephone
+  both     meridian partner allow DOMAIN --fingerprint FINGERPRINT`,
+	}
+	c.AddCommand(
+		partnerChange("add", "Make a server known and show the fingerprint of its key"),
+		partnerChange("allow", "Pin the server's key and exchange with it"),
+		partnerChange("block", "End all exchange with a server; what is here stays"),
+		partnerListCommand(),
+	)
+	return c
+}
+
+func partnerChange(verb, short string) *cobra.Command {
+	var in server.PartnerChange
+	c := &cobra.Command{
+		Use:   verb + " DOMAIN",
+		Short: short,
+		Args:  cobra.ExactArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			in.Name = args[0]
+			var partner server.Partner
+			err := attach(c, func(client *http.Client) error {
+				return server.Call(c.Context(), client, "partners."+verb, in, &partner)
+			})
+			if err != nil {
+				return err
+			}
+			return report(c, partner, func(w io.Writer) { partnerWords(w, partner) })
+		},
+	}
+	configFlag(c)
+	jsonFlag(c)
+	if verb == "allow" {
+		c.Flags().StringVar(&in.Fingerprint, "fingerprint", "", "of the key, as its administrators told you (default: as partner add showed it)")
+	}
+	return c
+}
+
+func partnerWords(w io.Writer, p server.Partner) {
+	fmt.Fprintln(w, p.Name, "is", p.State)
+	if p.Fingerprint != "" {
+		fmt.Fprintln(w, "fingerprint:", p.Fingerprint)
+	}
+	if t := trouble(p); t != "" {
+		fmt.Fprintln(w, t)
+	}
+}
+
+func partnerListCommand() *cobra.Command {
+	c := &cobra.Command{
+		Use:   "list",
+		Short: "List the servers that this one knows, and how it goes with them",
+		Args:  cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			var list server.PartnerList
+			err := attach(c, func(client *http.Client) error {
+				return server.Call(c.Context(), client, "partners.list", struct{}{}, &list)
+			})
+			if err != nil {
+				return err
+			}
+			return report(c, list, func(w io.Writer) { partnerTable(w, list.Partners) })
+		},
+	}
+	configFlag(c)
+	jsonFlag(c)
+	return c
+}
+
+func partnerTable(w io.Writer, partners []server.Partner) {
+	if len(partners) == 0 {
+		fmt.Fprintln(w, "no partners yet; meridian partner add DOMAIN")
+		return
+	}
+	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(table, "SERVER\tSTATE\tLAST CONTACT\tFINGERPRINT\tTROUBLE")
+	for _, p := range partners {
+		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\n", p.Name, p.State, lastContact(p), p.Fingerprint, trouble(p))
+	}
+	_ = table.Flush() // standard output is gone: nobody to tell
+}
+
+// lastContact is the newer of the last contacts either way.
+func lastContact(p server.Partner) string {
+	last := p.ContactIn
+	if p.ContactOut != nil && (last == nil || p.ContactOut.After(*last)) {
+		last = p.ContactOut
+	}
+	if last == nil {
+		return "never"
+	}
+	return last.Local().Format(time.DateTime)
+}
+
+// trouble is what stands in the way of exchange, and what helps.
+func trouble(p server.Partner) string {
+	var parts []string
+	for _, part := range []string{p.Hold, p.Error, p.Remedy} {
+		if part != "" {
+			parts = append(parts, part)
+		}
+	}
+	return strings.Join(parts, "; ")
+}

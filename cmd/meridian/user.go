@@ -1,0 +1,138 @@
+package main
+
+import (
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"meridian/server"
+)
+
+func userCommand() *cobra.Command {
+	c := &cobra.Command{Use: "user", Short: "Add and disable people of this server"}
+	c.AddCommand(userAddCommand(), userDisableCommand())
+	return c
+}
+
+// addedUser is a new person with the password that was made for them, if one was.
+type addedUser struct {
+	server.Account
+	Password string `json:"password,omitempty"`
+}
+
+func userAddCommand() *cobra.Command {
+	var in server.NewAccount
+	var fromStdin bool
+	c := &cobra.Command{
+		Use:   "add NAME",
+		Short: "Add a person, with a password made here or read from standard input",
+		Args:  cobra.ExactArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			in.Name = args[0]
+			var made string
+			var err error
+			if fromStdin {
+				in.Password, err = readPassword(c.InOrStdin())
+			} else {
+				made = rand.Text()
+				in.Password = made
+			}
+			if err != nil {
+				return err
+			}
+			added := addedUser{Password: made}
+			err = attach(c, func(client *http.Client) error {
+				return server.Call(c.Context(), client, "people.add", in, &added.Account)
+			})
+			if err != nil {
+				return err
+			}
+			return report(c, added, func(w io.Writer) {
+				fmt.Fprintln(w, added.Address)
+				if made != "" {
+					fmt.Fprintln(w, "password:", made, "(shown this once)")
+				}
+			})
+		},
+	}
+	configFlag(c)
+	jsonFlag(c)
+	c.Flags().BoolVar(&in.Admin, "admin", false, "may administer people and partners")
+	c.Flags().BoolVar(&fromStdin, "password-stdin", false, "read the password from the first line of standard input")
+	c.Flags().StringVar(&in.Shown, "show-as", "", "the name that others see (default NAME)")
+	c.Flags().StringVar(&in.Zone, "zone", "", "time zone, such as Europe/Berlin")
+	return c
+}
+
+// maxPasswordLine bounds what is read, in bytes.
+const maxPasswordLine = 4096
+
+func readPassword(r io.Reader) (string, error) {
+	raw, err := io.ReadAll(io.LimitReader(r, maxPasswordLine))
+	if err != nil {
+		return "", fmt.Errorf("--password-stdin: %w", err)
+	}
+	line, _, _ := strings.Cut(string(raw), "\n")
+	line = strings.TrimSuffix(line, "\r")
+	if line == "" {
+		return "", errors.New("--password-stdin: standard input is empty; write the password to it")
+	}
+	return line, nil
+}
+
+func userDisableCommand() *cobra.Command {
+	c := &cobra.Command{
+		Use:   "disable NAME",
+		Short: "Keep a person from signing in and end all their sessions",
+		Args:  cobra.ExactArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			var account server.Account
+			err := attach(c, func(client *http.Client) error {
+				return server.Call(c.Context(), client, "people.disable", server.Named{Name: args[0]}, &account)
+			})
+			if err != nil {
+				return err
+			}
+			return report(c, account, func(w io.Writer) { fmt.Fprintln(w, account.Address, "is disabled") })
+		},
+	}
+	configFlag(c)
+	jsonFlag(c)
+	return c
+}
+
+func tokenCommand() *cobra.Command {
+	c := &cobra.Command{Use: "token", Short: "Make tokens for clients"}
+	create := tokenCreateCommand()
+	c.AddCommand(create)
+	return c
+}
+
+func tokenCreateCommand() *cobra.Command {
+	in := server.TokenFor{Label: "command line"}
+	c := &cobra.Command{
+		Use:   "create NAME",
+		Short: "Make a token that acts for a person",
+		Args:  cobra.ExactArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			in.Name = args[0]
+			var issued server.IssuedToken
+			err := attach(c, func(client *http.Client) error {
+				return server.Call(c.Context(), client, "tokens.create", in, &issued)
+			})
+			if err != nil {
+				return err
+			}
+			return report(c, issued, func(w io.Writer) { fmt.Fprintln(w, issued.Token) })
+		},
+	}
+	configFlag(c)
+	jsonFlag(c)
+	c.Flags().BoolVar(&in.Bot, "bot", false, "for a program; makes a bot account where nobody has the name")
+	return c
+}

@@ -1,0 +1,63 @@
+package server
+
+import (
+	"context"
+	"errors"
+
+	"meridian/api"
+	"meridian/federation"
+	"meridian/internal/store"
+	"meridian/threads"
+	"meridian/threads/journal"
+)
+
+// apiOptions are the parts that people's clients reach.
+func (s *Server) apiOptions(version string) api.Options {
+	c, people := s.config, s.store.Reading()
+	return api.Options{
+		Server: c.Server(), Version: version, Clock: s.clock, Log: s.log, Metrics: s.registry,
+		Features: []string{"federation", "search"}, Lost: store.Lost,
+		Needs: api.Needs{
+			Journal: pen{s}, Entries: entries{s.store, s.journal},
+			Tokens: s.store, Accounts: s.store, People: s.store, Directory: s.store,
+			Channels: people, States: states{s.store}, Threads: people, Messages: people, Fates: people,
+			Marks: s.store, Search: people,
+			Membership: membership{s.federation}, Invitations: s.store, Partners: s.store, PartnerBook: s.federation,
+		},
+		TrustedProxies: c.TrustedProxies,
+		Limits: api.Limits{
+			BodyBytes: c.Limits.BodyBytes, PersonRate: c.Limits.PersonRate, AnonymousRate: c.Limits.AnonymousRate,
+			Sockets: c.Limits.Sockets, SocketsPerPerson: c.Limits.SocketsPerPerson,
+		},
+	}
+}
+
+// pen carries out people's commands: here, or at the host what it alone can do.
+type pen struct{ *Server }
+
+// Do asks the host where the rules say that it is elsewhere.
+func (p pen) Do(ctx context.Context, r api.Request) (api.Result, error) {
+	if err := p.federation.BeforeCommand(ctx, r.Command); err != nil {
+		return api.Result{}, err
+	}
+	done, err := p.journal.Do(ctx, journal.Request{Actor: r.Actor, Command: r.Command, Now: r.Now, Key: r.Key, Digest: r.Digest})
+	var refused *threads.Error
+	if errors.As(err, &refused) && refused.Kind == threads.Elsewhere {
+		return api.Result{}, p.federation.Command(ctx, federation.Order{Actor: r.Actor, Command: r.Command, Now: r.Now, Key: r.Key})
+	}
+	return api.Result{IDs: done.IDs, Events: done.Events, Last: done.Last, Repeated: done.Repeated}, err
+}
+
+// Channel is the committed state of a channel.
+func (p pen) Channel(ctx context.Context, id threads.Hash) (*threads.Channel, error) {
+	return p.journal.Channel(ctx, id)
+}
+
+// entries reads the journal in commit order.
+type entries struct {
+	*store.Store
+	journal *journal.Journal
+}
+
+// Changed is closed at the next commit.
+func (e entries) Changed() <-chan struct{} { return e.journal.Changed() }

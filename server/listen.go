@@ -1,0 +1,135 @@
+package server
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/url"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"golang.org/x/crypto/acme"
+	"golang.org/x/crypto/acme/autocert"
+
+	"meridian/config"
+)
+
+// Bounds of every connection. A long poll waits 30 s, within the time to write;
+// WebSockets set their own deadlines once they are made.
+const (
+	headerTimeout  = 10 * time.Second
+	readTimeout    = 30 * time.Second
+	writeTimeout   = 45 * time.Second
+	profileTimeout = 2 * time.Minute // profiles are taken for up to a minute and a half
+	idleTimeout    = 2 * time.Minute
+	maxHeader      = 32 << 10
+)
+
+// door is a listener and what is served at it.
+type door struct {
+	name     string
+	listener net.Listener
+	server   *http.Server
+}
+
+// newDoor prepares a handler to be served. Requests in flight learn by their
+// context when the server gives them up.
+func newDoor(name string, l net.Listener, h http.Handler, log *slog.Logger) *door {
+	return &door{name: name, listener: l, server: &http.Server{
+		Handler:           h,
+		ReadHeaderTimeout: headerTimeout,
+		ReadTimeout:       readTimeout,
+		WriteTimeout:      writeTimeout,
+		IdleTimeout:       idleTimeout,
+		MaxHeaderBytes:    maxHeader,
+		ErrorLog:          slog.NewLogLogger(log.With("listener", name).Handler(), slog.LevelDebug),
+	}}
+}
+
+// serve answers until the door is shut, or tells failed that it cannot.
+func (d *door) serve(failed chan<- error) {
+	var err error
+	if d.server.TLSConfig != nil {
+		err = d.server.ServeTLS(d.listener, "", "")
+	} else {
+		err = d.server.Serve(d.listener)
+	}
+	if !errors.Is(err, http.ErrServerClosed) {
+		select {
+		case failed <- fmt.Errorf("serve %s on %s: %w", d.name, d.listener.Addr(), err):
+		default: // another door failed first
+		}
+	}
+}
+
+// shut lets nobody in, waits for the requests in flight and, when ctx is done
+// before they are, cuts them off.
+func (d *door) shut(ctx context.Context) error {
+	if err := d.server.Shutdown(ctx); err != nil {
+		return errors.Join(fmt.Errorf("wait for requests on %s: %w", d.name, err), d.server.Close())
+	}
+	return nil
+}
+
+// shutAll shuts doors at the same time.
+func shutAll(ctx context.Context, doors ...*door) error {
+	errs := make([]error, len(doors))
+	var all sync.WaitGroup
+	for i, d := range doors {
+		all.Go(func() { errs[i] = d.shut(ctx) })
+	}
+	all.Wait()
+	return errors.Join(errs...)
+}
+
+func listen(key, address string) (net.Listener, error) {
+	l, err := net.Listen("tcp", address)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w; stop what listens there, or choose another address", key, err)
+	}
+	return l, nil
+}
+
+// tlsConfig is how people's and partners' connections are encrypted; nil where
+// a proxy does it or on loopback.
+func tlsConfig(c config.Config) (*tls.Config, error) {
+	switch {
+	case c.TLS.ACME.Email != "":
+		return acmeConfig(c), nil
+	case c.TLS.CertFile == "":
+		return nil, nil
+	}
+	pair, err := tls.LoadX509KeyPair(c.TLS.CertFile, c.TLS.KeyFile)
+	if err != nil {
+		return nil, fmt.Errorf("tls.cert_file: %w", err)
+	}
+	return &tls.Config{
+		MinVersion:   tls.VersionTLS12,
+		NextProtos:   []string{"h2", "http/1.1"},
+		Certificates: []tls.Certificate{pair},
+	}, nil
+}
+
+// acmeConfig obtains and renews certificates for the public URL's host alone,
+// by the tls-alpn-01 challenge (RFC 8737) on the public listener.
+func acmeConfig(c config.Config) *tls.Config {
+	host := c.Server()
+	if u, err := url.Parse(c.PublicURL); err == nil {
+		host = u.Hostname()
+	}
+	authority := autocert.Manager{
+		Prompt:     autocert.AcceptTOS, // setting tls.acme.email accepts them
+		Cache:      autocert.DirCache(filepath.Join(c.DataDir, "acme")),
+		HostPolicy: autocert.HostWhitelist(host),
+		Email:      c.TLS.ACME.Email,
+		Client:     &acme.Client{DirectoryURL: c.TLS.ACME.Directory},
+	}
+	t := authority.TLSConfig()
+	t.MinVersion = tls.VersionTLS12
+	return t
+}

@@ -1,0 +1,44 @@
+package server
+
+import (
+	"context"
+
+	"meridian/internal/store"
+)
+
+// Rebuilt is the answer of rebuild.
+type Rebuilt struct {
+	Position int64 `json:"position"` // of the newest event replayed; 0 without any
+}
+
+// rebuild holds the pen until it is done, in one transaction: what is read
+// meanwhile is the old state.
+func (s *Server) rebuild(ctx context.Context, _ struct{}) (Rebuilt, error) {
+	var done Rebuilt
+	s.log.Info("rebuilding")
+	err := s.store.Rebuild(ctx, func(pos int64) { done.Position = pos })
+	s.log.Info("rebuilt", "position", done.Position)
+	return done, err
+}
+
+// Verified is the answer of verify.
+type Verified struct {
+	Events int64         `json:"events"` // looked at
+	Faults []store.Fault `json:"faults"` // the first of each log, at most maxFaults
+	More   bool          `json:"more"`   // there are more
+}
+
+// maxFaults bounds an answer; whoever has that many has one cause.
+const maxFaults = 1000
+
+func (s *Server) verify(ctx context.Context, _ struct{}) (Verified, error) {
+	done := Verified{Faults: []store.Fault{}}
+	var err error
+	done.Events, err = s.store.Verify(ctx, func(f store.Fault) {
+		s.log.Error("the journal is damaged", "channel", f.Channel, "origin", f.Log.Origin, "epoch", f.Log.Epoch, "seq", f.Seq, "fault", f.What)
+		if done.More = len(done.Faults) == maxFaults; !done.More {
+			done.Faults = append(done.Faults, f)
+		}
+	})
+	return done, err
+}

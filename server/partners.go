@@ -1,0 +1,80 @@
+package server
+
+import (
+	"context"
+	"time"
+
+	"meridian/threads"
+)
+
+// PartnerChange is the input of partners.add, partners.allow and partners.block.
+type PartnerChange struct {
+	Name string `json:"name"`
+	// Fingerprint is that of the key to allow; "" is the one that partners.add showed.
+	Fingerprint string `json:"fingerprint,omitempty"`
+}
+
+// Partner is another server as an administrator of this one sees it.
+type Partner struct {
+	Name        string     `json:"name"`
+	State       string     `json:"state"` // pending, allowed or blocked
+	Fingerprint string     `json:"fingerprint"`
+	Verified    bool       `json:"verified"` // its name was proved by TLS, or lies on loopback
+	Hold        string     `json:"hold,omitempty"`
+	ContactIn   *time.Time `json:"contact_in,omitempty"`
+	ContactOut  *time.Time `json:"contact_out,omitempty"`
+	Error       string     `json:"error,omitempty"`
+	Remedy      string     `json:"remedy,omitempty"`
+	ClockDiff   float64    `json:"clock_difference_seconds"`
+}
+
+// PartnerList is the answer of partners.list.
+type PartnerList struct {
+	Partners []Partner `json:"partners"`
+}
+
+func partnerOf(p threads.Partner) Partner {
+	return Partner{
+		Name: p.Name, State: string(p.State), Fingerprint: p.Fingerprint, Verified: p.Verified, Hold: p.Hold,
+		ContactIn: unlessNever(p.ContactIn), ContactOut: unlessNever(p.ContactOut),
+		Error: p.Error, Remedy: p.Remedy, ClockDiff: p.ClockDiff.Seconds(),
+	}
+}
+
+func unlessNever(t time.Time) *time.Time {
+	if t.IsZero() {
+		return nil
+	}
+	return &t
+}
+
+func (s *Server) addPartner(ctx context.Context, in PartnerChange) (Partner, error) {
+	p, err := s.federation.AddPartner(ctx, in.Name)
+	return partnerOf(p), err
+}
+
+func (s *Server) allowPartner(ctx context.Context, in PartnerChange) (Partner, error) {
+	p, err := s.federation.AllowPartner(ctx, in.Name, in.Fingerprint)
+	return partnerOf(p), err
+}
+
+func (s *Server) blockPartner(ctx context.Context, in PartnerChange) (Partner, error) {
+	p, err := s.federation.BlockPartner(ctx, in.Name)
+	return partnerOf(p), err
+}
+
+func (s *Server) listPartners(ctx context.Context, _ struct{}) (PartnerList, error) {
+	list := PartnerList{Partners: []Partner{}}
+	for page := (threads.Page{Limit: threads.MaxPage}); ; {
+		some, next, err := s.store.Partners(ctx, "", page)
+		if err != nil {
+			return list, err
+		}
+		for _, p := range some {
+			list.Partners = append(list.Partners, partnerOf(p))
+		}
+		if page.After = next; next == "" {
+			return list, nil
+		}
+	}
+}

@@ -1,0 +1,136 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"meridian/federation"
+)
+
+// drainTimeout is how long requests in flight may take once the server stops;
+// with what follows it stays within 30 s.
+const drainTimeout = 20 * time.Second
+
+// Run serves until ctx is done or a listener fails, then stops: it is no longer
+// ready, ends sockets and long polls, lets requests and steps finish, and closes
+// the store. What was answered is durable before that. It returns within 30 s.
+func (s *Server) Run(ctx context.Context) error {
+	open, err := s.open()
+	if err != nil {
+		return errors.Join(err, s.Close())
+	}
+	failed := make(chan error, 1)
+	for _, d := range open.all() {
+		go d.serve(failed)
+	}
+	running := s.start(ctx)
+	s.health.ready.Store(true)
+	s.log.Info("ready", "url", s.config.PublicURL,
+		"listen", open.public.listener.Addr().String(), "admin_listen", open.admin.listener.Addr().String())
+	select {
+	case <-ctx.Done():
+	case err = <-failed:
+	}
+	s.log.Info("stopping")
+	s.health.ready.Store(false)
+
+	// A context of its own: the one that was passed is over already.
+	drained, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainTimeout)
+	defer cancel()
+	running.endSockets()
+	err = errors.Join(err, shutAll(drained, open.public, open.control))
+	running.endSteps()
+	err = errors.Join(err, shutAll(drained, open.admin), s.Close())
+	s.log.Info("stopped")
+	return err
+}
+
+// doors are where a server listens.
+type doors struct{ public, admin, control *door }
+
+func (d doors) all() []*door { return []*door{d.public, d.admin, d.control} }
+
+// open listens everywhere before anything is served.
+func (s *Server) open() (open doors, err error) {
+	defer func() {
+		for _, d := range open.all() {
+			if err != nil && d != nil {
+				err = errors.Join(err, d.listener.Close())
+			}
+		}
+	}()
+	encryption, err := tlsConfig(s.config)
+	if err != nil {
+		return open, err
+	}
+	l, err := listen("listen", s.config.Listen)
+	if err != nil {
+		return open, err
+	}
+	open.public = newDoor("public", l, s.public(), s.log)
+	open.public.server.TLSConfig = encryption
+	if l, err = listen("admin_listen", s.config.AdminListen); err != nil {
+		return open, err
+	}
+	open.admin = newDoor("admin", l, adminHandler(&s.health, s.registry), s.log)
+	open.admin.server.WriteTimeout = profileTimeout
+	if l, err = listenControl(s.config.DataDir); err != nil {
+		return open, err
+	}
+	open.control = s.controlDoor(l)
+	return open, nil
+}
+
+// work is what runs beside the listeners.
+type work struct{ endSockets, endSteps func() }
+
+// start runs the sockets and the steps, which outlive ctx until they are ended.
+func (s *Server) start(ctx context.Context) work {
+	ctx = context.WithoutCancel(ctx)
+	carrying, endSockets := context.WithCancel(ctx)
+	carried := make(chan struct{})
+	go func() {
+		defer close(carried)
+		if err := s.api.Run(carrying); err != nil && carrying.Err() == nil {
+			s.log.Error("carrying events to clients ended", "error", err)
+		}
+	}()
+	stepping, endSteps := context.WithCancel(ctx)
+	r := &runner{clock: s.clock, log: s.log}
+	who := &roster{Server: s, runner: r, ctx: stepping, served: map[string]*federation.Courier{}}
+	r.start(stepping, step{name: "list partners", do: who.step, changed: s.journal.Changed})
+	r.start(stepping, step{name: "settle", do: s.settle})
+	r.start(stepping, step{name: "forget outcomes", do: s.forget})
+	return work{
+		endSockets: func() { endSockets(); <-carried },
+		endSteps:   func() { endSteps(); r.wait(); who.flush(ctx) },
+	}
+}
+
+// settleEvery is how often events that wait are looked at without a new one;
+// metAfter is when a dependency that nobody supplied counts as met.
+const (
+	settleEvery = 10 * time.Second
+	metAfter    = time.Hour
+)
+
+func (s *Server) settle(ctx context.Context, now time.Time) (time.Time, error) {
+	return now.Add(settleEvery), s.journal.Settle(ctx, now, metAfter)
+}
+
+// Outcomes of requests are remembered for keepOutcomes, so that a client's
+// repetition has no second effect.
+const (
+	keepOutcomes = 30 * 24 * time.Hour
+	forgetAtOnce = 1000
+	forgetEvery  = 10 * time.Minute
+)
+
+func (s *Server) forget(ctx context.Context, now time.Time) (time.Time, error) {
+	dropped, err := s.store.ForgetOutcomes(ctx, now.Add(-keepOutcomes), forgetAtOnce)
+	if dropped == forgetAtOnce {
+		return now, err // there may be more
+	}
+	return now.Add(forgetEvery), err
+}

@@ -1,0 +1,142 @@
+// Package server puts the parts together: it opens the store, loads the key,
+// builds journal, federation and the client interface, serves them, runs the
+// steps of those who follow the log, and stops it all without losing anything.
+// It never decides what may happen in a conversation, and keeps nothing outside
+// the value that New returns: several servers can live in one process.
+package server
+
+import (
+	"context"
+	"crypto/ed25519"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"path/filepath"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"meridian/api"
+	"meridian/config"
+	"meridian/federation"
+	"meridian/internal/store"
+	"meridian/threads"
+	"meridian/threads/journal"
+)
+
+// Options are what a Server is made of; all are required.
+type Options struct {
+	Config config.Config
+	Log    *slog.Logger
+	// Clock is the only one that the server reads, deadlines of connections aside.
+	Clock func() time.Time
+	// Registry takes the metrics of this server and of no other.
+	Registry *prometheus.Registry
+	// Version of the program, told to people and partners.
+	Version string
+}
+
+// Server is one organisation's installation.
+type Server struct {
+	config     config.Config
+	log        *slog.Logger
+	clock      func() time.Time
+	registry   *prometheus.Registry
+	store      *store.Store
+	journal    *journal.Journal
+	federation *federation.Exchange
+	api        *api.API
+	health     health
+}
+
+// KeyFile is where the server's key lies in its data_dir.
+func KeyFile(dataDir string) string { return filepath.Join(dataDir, "server.key") }
+
+// New opens the store, whose schema it brings up to date, and builds the server
+// on it. Nothing is served yet, nobody is contacted: see Run. A server that is
+// not run must be closed.
+func New(ctx context.Context, o Options) (*Server, error) {
+	key, err := federation.LoadKey(KeyFile(o.Config.DataDir))
+	if err != nil {
+		return nil, fmt.Errorf("data_dir: %w", err)
+	}
+	s := &Server{config: o.Config, log: o.Log, clock: o.Clock, registry: o.Registry}
+	if s.store, err = store.Open(ctx, store.Options{URL: o.Config.Database, Server: o.Config.Server()}); err != nil {
+		return nil, fmt.Errorf("database: %w", err)
+	}
+	if err := s.build(key, o.Version); err != nil {
+		return nil, errors.Join(err, s.Close())
+	}
+	return s, nil
+}
+
+func (s *Server) build(key ed25519.PrivateKey, version string) error {
+	metrics, err := registerMetrics(s.registry, s.store)
+	if err != nil {
+		return err
+	}
+	public := key.Public().(ed25519.PublicKey)
+	name := s.config.Server()
+	s.health.ping = s.store.Ping
+	s.journal = journal.New(journal.Options{
+		Store: s.store,
+		Pen: threads.Pen{
+			Server: name,
+			Key:    threads.Key{ID: federation.KeyID(name, public), Public: public},
+			Sign:   func(message []byte) []byte { return ed25519.Sign(key, message) },
+			Random: random16,
+		},
+		Clock:     s.clock,
+		Committed: metrics.committed,
+	})
+	if s.federation, err = federation.New(s.federationOptions(key, version)); err != nil {
+		return err
+	}
+	s.api, err = api.New(s.apiOptions(version))
+	return err
+}
+
+// public is what people and partners reach.
+func (s *Server) public() http.Handler {
+	mux := http.NewServeMux()
+	mux.Handle("/api/v1/", s.api)
+	partners := s.federation.Handler()
+	mux.Handle("/.well-known/meridian", partners)
+	mux.Handle("/federation/v1/", partners)
+	mux.Handle("GET /{$}", http.RedirectHandler("/api/v1/docs", http.StatusFound)) // who comes by with a browser
+	return s.dated(mux)
+}
+
+// dated gives answers the Date of the server's clock: partners measure by it how
+// far their clocks are apart.
+func (s *Server) dated(h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Date", s.clock().UTC().Format(http.TimeFormat))
+		h.ServeHTTP(w, r)
+	})
+}
+
+// operations are what the administrator's command line asks for.
+func (s *Server) operations() http.Handler {
+	mux := http.NewServeMux()
+	mux.Handle("POST /people.add", operation(s.addPerson))
+	mux.Handle("POST /people.disable", operation(s.disablePerson))
+	mux.Handle("POST /tokens.create", operation(s.createToken))
+	mux.Handle("POST /partners.add", operation(s.addPartner))
+	mux.Handle("POST /partners.allow", operation(s.allowPartner))
+	mux.Handle("POST /partners.block", operation(s.blockPartner))
+	mux.Handle("POST /partners.list", operation(s.listPartners))
+	mux.Handle("POST /rebuild", operation(s.rebuild))
+	mux.Handle("POST /verify", operation(s.verify))
+	mux.HandleFunc("POST /import", s.serveImport)
+	return mux
+}
+
+// Close closes the store. A server that was run has done so.
+func (s *Server) Close() error {
+	if err := s.store.Close(); err != nil {
+		return fmt.Errorf("close database: %w", err)
+	}
+	return nil
+}
