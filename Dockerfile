@@ -18,7 +18,7 @@ WORKDIR /data
 VOLUME /data
 EXPOSE 8008
 STOPSIGNAL SIGTERM
-# Asks /readyz on admin_listen, in this container.
+# Asks /livez on admin_listen, in this container.
 HEALTHCHECK --interval=30s --timeout=5s --start-period=30s CMD ["/meridian", "healthcheck", "--config", "/data/meridian.yaml"]
 ENTRYPOINT ["/meridian"]
 CMD ["serve", "--config", "/data/meridian.yaml"]

@@ -95,6 +95,10 @@ func (s *Server) serveImport(w http.ResponseWriter, r *http.Request) {
 		refuse(w, threads.Refuse(threads.Invalid, "archive", "", err.Error()))
 		return
 	}
+	if err := run.begin(r.Context()); err != nil {
+		refuse(w, err)
+		return
+	}
 	w.Header().Set("Content-Type", "application/x-ndjson")
 	out := json.NewEncoder(w)
 	run.tell = func(l importLine) {
@@ -136,9 +140,6 @@ const progressEvery = 25
 
 func (run *intake) all(ctx context.Context, flush func()) error {
 	run.places, run.done, run.result.Mails = mbox.Thread(run.mails), make([]bool, len(run.mails)), len(run.mails)
-	if err := run.begin(ctx); err != nil {
-		return err
-	}
 	order := make([]int, len(run.mails))
 	for i := range order {
 		order[i] = i
@@ -236,8 +237,8 @@ func (run *intake) mail(ctx context.Context, i int) error {
 		return nil
 	}
 	run.done[i] = true
-	m, place := run.mails[i], run.places[i]
-	if place.CopyOf >= 0 {
+	m := run.mails[i]
+	if run.places[i].CopyOf >= 0 {
 		run.result.Copies++
 		return nil
 	}
@@ -245,14 +246,11 @@ func (run *intake) mail(ctx context.Context, i int) error {
 		run.result.Already++
 		return nil
 	}
-	var parent posted
-	if place.Parent >= 0 {
-		if err := run.mail(ctx, place.Parent); err != nil {
-			return err
-		}
-		parent = run.posted[run.mails[place.Parent].Key()]
+	parent, inReplyTo, err := run.parent(ctx, i)
+	if err != nil {
+		return err
 	}
-	at, err := run.post(ctx, m, place.InReplyTo, parent)
+	at, err := run.post(ctx, m, inReplyTo, parent)
 	var refused *threads.Error
 	if errors.As(err, &refused) && (refused.Kind == threads.Invalid || refused.Kind == threads.TooLarge) {
 		run.result.Left++
@@ -261,6 +259,24 @@ func (run *intake) mail(ctx context.Context, i int) error {
 	}
 	run.posted[m.Key()] = at
 	return err
+}
+
+// parent is what a mail answers, in this archive or imported before, or else the
+// id that it names. Its own parents come first.
+func (run *intake) parent(ctx context.Context, i int) (parent posted, inReplyTo string, err error) {
+	m, place := run.mails[i], run.places[i]
+	if place.Parent >= 0 {
+		err = run.mail(ctx, place.Parent)
+		return run.posted[run.mails[place.Parent].Key()], place.InReplyTo, err
+	}
+	named := slices.Clone(m.References)
+	slices.Reverse(named)
+	for _, id := range slices.Concat(m.InReplyTo, named) {
+		if at, here := run.posted[id]; here && at.ID != "" {
+			return at, "", nil
+		}
+	}
+	return posted{}, place.InReplyTo, nil
 }
 
 // post begins a thread where the mail answers none that is there.

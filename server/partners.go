@@ -7,7 +7,7 @@ import (
 	"meridian/threads"
 )
 
-// PartnerChange is the input of partners.add, partners.allow and partners.block.
+// PartnerChange is the input of partners.add, .allow, .block and .retry.
 type PartnerChange struct {
 	Name string `json:"name"`
 	// Fingerprint is that of the key to allow; "" is the one that partners.add showed.
@@ -60,6 +60,15 @@ func (s *Server) allowPartner(ctx context.Context, in PartnerChange) (Partner, e
 
 func (s *Server) blockPartner(ctx context.Context, in PartnerChange) (Partner, error) {
 	p, err := s.federation.BlockPartner(ctx, in.Name)
+	return partnerOf(p), err
+}
+
+// retryPartner tries again at once, parked channels included.
+func (s *Server) retryPartner(ctx context.Context, in PartnerChange) (Partner, error) {
+	if err := s.federation.RetryPartner(ctx, in.Name); err != nil {
+		return Partner{}, err
+	}
+	p, err := s.store.Partner(ctx, in.Name)
 	return partnerOf(p), err
 }
 

@@ -126,6 +126,7 @@ func (s *Server) operations() http.Handler {
 	mux.Handle("POST /partners.add", operation(s.addPartner))
 	mux.Handle("POST /partners.allow", operation(s.allowPartner))
 	mux.Handle("POST /partners.block", operation(s.blockPartner))
+	mux.Handle("POST /partners.retry", operation(s.retryPartner))
 	mux.Handle("POST /partners.list", operation(s.listPartners))
 	mux.Handle("POST /rebuild", operation(s.rebuild))
 	mux.Handle("POST /verify", operation(s.verify))

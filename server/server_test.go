@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"go.uber.org/goleak"
 
 	"meridian/config"
 	"meridian/federation"
@@ -38,6 +39,16 @@ func databases(t *testing.T) map[string]func() string {
 		"SQLite":     func() string { return "" },
 		"PostgreSQL": func() string { return pgtest.URL(t) },
 	}
+}
+
+func TestMain(m *testing.M) {
+	code := m.Run()
+	http.DefaultClient.CloseIdleConnections()
+	if err := goleak.Find(); err != nil && code == 0 {
+		fmt.Fprintln(os.Stderr, err)
+		code = 1
+	}
+	os.Exit(code)
 }
 
 func freeAddress(t *testing.T) string {
@@ -238,15 +249,34 @@ func share(a *site, ana string, b *site, ben, benAddress string) (channel string
 	a.t.Helper()
 	var made item
 	a.must(ana, http.MethodPost, "/channels", map[string]string{"name": "Shared"}, &made)
-	a.must(ana, http.MethodPost, "/channels/"+made.ID+"/members", map[string]string{"address": benAddress}, nil)
+	invite(a, ana, b, ben, benAddress, made.ID)
+	return made.ID
+}
+
+// invite brings a person of one site into a channel of the other.
+func invite(a *site, ana string, b *site, ben, benAddress, channel string) {
+	a.t.Helper()
+	a.must(ana, http.MethodPost, "/channels/"+channel+"/members", map[string]string{"address": benAddress}, nil)
 	var invitations list
 	b.eventually("invited", func() bool {
 		b.must(ben, http.MethodGet, "/invitations", nil, &invitations)
 		return len(invitations.Items) > 0
 	})
 	b.must(ben, http.MethodPost, "/invitations/"+invitations.Items[0].ID+"/accept", nil, nil)
-	b.eventually("a member", func() bool { return b.status(b.url+"/api/v1/channels/"+made.ID, ben) == http.StatusOK })
-	return made.ID
+	b.eventually("a member", func() bool { return b.status(b.url+"/api/v1/channels/"+channel, ben) == http.StatusOK })
+}
+
+// stateHash is that of a channel as the site has it.
+func (at *site) stateHash(token, channel string) string {
+	at.t.Helper()
+	var state struct {
+		StateHash string `json:"state_hash"`
+	}
+	at.must(token, http.MethodGet, "/channels/"+channel+"/state", nil, &state)
+	if state.StateHash == "" {
+		at.t.Fatal("no state hash")
+	}
+	return state.StateHash
 }
 
 func TestWhatIsPostedOnOneSideIsReadAndAnsweredOnTheOther(t *testing.T) {
@@ -282,14 +312,7 @@ func TestWhatIsPostedOnOneSideIsReadAndAnsweredOnTheOther(t *testing.T) {
 			if second := messages.Items[1]; second.Body != "From B." || second.ReplyTo != messages.Items[0].ID || second.ID != answer.ID {
 				t.Errorf("A reads %+v", second)
 			}
-			var states [2]struct {
-				StateHash string `json:"state_hash"`
-			}
-			a.eventually("of one state with B", func() bool {
-				a.must(ana, http.MethodGet, "/channels/"+channel+"/state", nil, &states[0])
-				b.must(ben, http.MethodGet, "/channels/"+channel+"/state", nil, &states[1])
-				return states[0] == states[1] && states[0].StateHash != ""
-			})
+			a.eventually("of one state with B", func() bool { return a.stateHash(ana, channel) == b.stateHash(ben, channel) })
 		})
 	}
 }

@@ -26,6 +26,7 @@ func partnerCommand() *cobra.Command {
 		partnerChange("add", "Make a server known and show the fingerprint of its key"),
 		partnerChange("allow", "Pin the server's key and exchange with it"),
 		partnerChange("block", "End all exchange with a server; what is here stays"),
+		partnerChange("retry", "Try a partner again now, and what was parked for it"),
 		partnerListCommand(),
 	)
 	return c
