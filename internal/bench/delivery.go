@@ -62,10 +62,11 @@ func (w way) course(ctx context.Context) (c *course, err error) {
 	if c.post, err = dial(ctx, w.in, w.token); err != nil {
 		return nil, err
 	}
-	if c.socket, err = w.open(ctx); err != nil {
-		return nil, err
+	if c.socket, err = w.open(ctx); err != nil || w.greeting == "" {
+		return c, err
 	}
-	return c, nil
+	_, err = c.socket.await([]byte(w.greeting))
+	return c, err
 }
 
 // run times one text from before its POST until the socket has it.

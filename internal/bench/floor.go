@@ -7,10 +7,11 @@ import (
 	"time"
 )
 
-// The table and the statement are the same on both databases but for the
-// parameters' spelling.
+// The table and the statement are the same on both databases, but for the names
+// of types and of parameters. The key is integer on SQLite, where that is the
+// table's own order.
 const (
-	floorTable  = "create table floor (id bigint primary key, further bigint not null, body %s not null)"
+	floorTable  = "create table floor (id %s primary key, further bigint not null, body %s not null)"
 	floorIndex  = "create index floor_further on floor (further)"
 	floorInsert = "insert into floor (id, further, body) values (%s)"
 )

@@ -53,7 +53,7 @@ func setCatchup(ctx context.Context, s *stage) (round, error) {
 			return nil, err
 		}
 		begun := b.process.begun
-		if err := b.sees(ctx, "/messages/"+p.first); err != nil {
+		if err := b.sees(ctx, "/messages/"+p.first, eagerly); err != nil {
 			return nil, err
 		}
 		first := time.Since(begun)

@@ -77,7 +77,7 @@ func (s *stage) pair(ctx context.Context) (r *room, b *site, err error) {
 		return nil, nil, err
 	}
 	for _, thread := range r.threads {
-		if err := b.sees(ctx, "/threads/"+thread); err != nil {
+		if err := b.sees(ctx, "/threads/"+thread, patiently); err != nil {
 			return nil, nil, err
 		}
 	}
@@ -102,7 +102,7 @@ func befriend(ctx context.Context, a, b *site) error {
 // accept waits for the invitation to the site's first person and accepts it.
 func (at *site) accept(ctx context.Context) error {
 	var list struct{ Items []made }
-	err := until(ctx, "invitation", answerTime, 20*time.Millisecond, func() (bool, error) {
+	err := until(ctx, "invitation", answerTime, patiently, func() (bool, error) {
 		return len(list.Items) > 0, at.call(ctx, at.people[0], "GET", "/invitations", nil, &list)
 	})
 	if err != nil {
@@ -111,14 +111,21 @@ func (at *site) accept(ctx context.Context) error {
 	return at.call(ctx, at.people[0], "POST", "/invitations/"+url.PathEscape(list.Items[0].ID)+"/accept", nil, nil)
 }
 
+// How often something is looked for: eagerly where the moment counts, else so
+// that looking takes less than a hundredth of a core from the servers.
+const (
+	eagerly   = 2 * time.Millisecond
+	patiently = 20 * time.Millisecond
+)
+
 // sees waits until what path names is readable for the site's first person.
-func (at *site) sees(ctx context.Context, path string) error {
+func (at *site) sees(ctx context.Context, path string, every time.Duration) error {
 	c, err := dial(ctx, at.address, at.people[0].token)
 	if err != nil {
 		return err
 	}
 	defer c.close()
-	return until(ctx, path, 5*time.Minute, 2*time.Millisecond, func() (bool, error) {
+	return until(ctx, path, 5*time.Minute, every, func() (bool, error) {
 		status, answer, err := c.do("GET", "/api/v1"+path, nil)
 		if err == nil && status != 200 && status != 404 {
 			err = fmt.Errorf("GET %s: %d %s", path, status, answer)
@@ -127,12 +134,12 @@ func (at *site) sees(ctx context.Context, path string) error {
 	})
 }
 
-// seesAll waits until everything that was poured is readable on the site.
-// Each client's messages follow each other in one log, so its last stands for
-// them; the threads' counts are then compared with those where they were posted.
+// seesAll waits until the last message of each client is readable on the site,
+// and says when that was. All that a server's people write is one log, so what
+// came before is readable too; sameCounts makes sure of it.
 func (at *site) seesAll(ctx context.Context, p poured) (time.Time, error) {
 	for _, id := range p.last {
-		if err := at.sees(ctx, "/messages/"+id); err != nil {
+		if err := at.sees(ctx, "/messages/"+id, patiently); err != nil {
 			return time.Time{}, err
 		}
 	}

@@ -15,6 +15,7 @@ type way struct {
 	in, path, token   string // HOST:PORT, path and token of POSTs
 	out, stream, user string // HOST:PORT, path and token of sockets
 	wrap              func(text []byte) []byte
+	greeting          string // in the frame after which events come; "" when they come at once
 }
 
 // way leads from the room's first thread to sockets of a person of b.
@@ -22,7 +23,8 @@ func (r *room) way(b *site, p person) way {
 	return way{
 		in: r.at.address, path: "/api/v1/threads/" + r.threads[0] + "/messages", token: r.at.people[0].token,
 		out: b.address, stream: "/api/v1/stream", user: p.token,
-		wrap: func(text []byte) []byte { return fmt.Appendf(nil, `{"body":"%s"}`, text) },
+		wrap:     func(text []byte) []byte { return fmt.Appendf(nil, `{"body":"%s"}`, text) },
+		greeting: `"op":"ready"`,
 	}
 }
 

@@ -132,13 +132,13 @@ func (s store) floor(ctx context.Context, perTransaction int, d time.Duration) (
 		return f, err
 	}
 	defer func() { err = errors.Join(err, drop()) }()
-	db, parameters, blob, err := openFloor(at)
+	db, parameters, err := openFloor(at)
 	if err != nil {
 		return f, fmt.Errorf("open the floor's database: %w", err)
 	}
-	statements := []string{fmt.Sprintf(floorTable, blob), floorIndex}
+	statements := []string{fmt.Sprintf(floorTable, "integer", "blob"), floorIndex}
 	if s.admin != nil {
-		statements = append(statements, "set synchronous_commit = on")
+		statements = []string{"set synchronous_commit = on", fmt.Sprintf(floorTable, "bigint", "bytea"), floorIndex}
 	}
 	for _, statement := range statements {
 		if _, err := db.ExecContext(ctx, statement); err != nil {
@@ -155,19 +155,18 @@ func (s store) floor(ctx context.Context, perTransaction int, d time.Duration) (
 }
 
 // openFloor opens a database with the durability that servers ask for.
-func openFloor(at string) (db *sql.DB, parameters, blob string, err error) {
-	path, sqlite := strings.CutPrefix(at, "sqlite:")
-	if sqlite {
-		db, err = sql.Open("sqlite", "file:"+path+"?_txlock=immediate&_pragma=page_size(8192)&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)")
-		parameters, blob = "?, ?, ?", "blob"
+func openFloor(at string) (db *sql.DB, parameters string, err error) {
+	if path, sqlite := strings.CutPrefix(at, "sqlite:"); sqlite {
+		parameters = "?, ?, ?"
+		db, err = sql.Open("sqlite", "file:"+path+"?_txlock=immediate&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)")
 	} else {
+		parameters = "$1, $2, $3"
 		db, err = sql.Open("postgres", at)
-		parameters, blob = "$1, $2, $3", "bytea"
 	}
 	if err == nil {
 		db.SetMaxOpenConns(1)
 	}
-	return db, parameters, blob, err
+	return db, parameters, err
 }
 
 // rate is the rows a second that the floor took.
