@@ -297,7 +297,10 @@ func TestStoppingEndsAChildAndTellsHowItEnded(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := p.awaitReady(t.Context(), "127.0.0.1:1"); err == nil || !strings.Contains(err.Error(), "no such thing") {
-		t.Errorf("a child that fails gives %v", err)
+	if _, err := p.awaitReady(t.Context(), "127.0.0.1:1"); err == nil {
+		t.Error("a child that failed is ready")
+	}
+	if err := p.stop(); err == nil || !strings.Contains(err.Error(), "no such thing") {
+		t.Errorf("a child that failed gives %v", err)
 	}
 }

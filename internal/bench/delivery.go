@@ -62,8 +62,8 @@ func (w way) course(ctx context.Context) (c *course, err error) {
 	if c.post, err = dial(ctx, w.in, w.token); err != nil {
 		return nil, err
 	}
-	if c.socket, err = w.open(ctx); err != nil || w.greeting == "" {
-		return c, err
+	if c.socket, err = w.open(ctx); err != nil {
+		return nil, err
 	}
 	_, err = c.socket.await([]byte(w.greeting))
 	return c, err

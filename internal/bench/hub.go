@@ -14,8 +14,12 @@ import (
 	"github.com/gorilla/websocket"
 )
 
-// hubBacklog is how many events may wait for one socket before it is closed.
-const hubBacklog = 256
+const (
+	// hubBacklog is how many events may wait for one socket before it is closed.
+	hubBacklog = 256
+	// hubGreeting is the first frame of a socket: what is POSTed from then on follows.
+	hubGreeting = "welcome"
+)
 
 // ServeHub is the floor of everything about sockets: a hub that keeps nothing,
 // knows nobody and writes each body POSTed to it to every socket. It listens on
@@ -99,6 +103,9 @@ func (h *hub) join(w http.ResponseWriter, r *http.Request) {
 }
 
 func (s *hubSocket) write(over <-chan struct{}) {
+	if s.conn.WriteMessage(websocket.TextMessage, []byte(hubGreeting)) != nil {
+		return // the reader sees it too
+	}
 	for {
 		select {
 		case m := <-s.send:

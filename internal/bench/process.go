@@ -94,7 +94,7 @@ func (p *process) awaitReady(ctx context.Context, address string) (time.Duration
 		case <-ctx.Done():
 			return 0, ctx.Err()
 		case <-p.ended:
-			return 0, fmt.Errorf("%s ended instead of getting ready: %w", p.what, p.failure())
+			return 0, fmt.Errorf("%s ended instead of getting ready", p.what) // stop tells why
 		case <-time.After(time.Millisecond):
 		}
 		if time.Since(p.begun) > answerTime {

@@ -43,6 +43,17 @@ func running(t *testing.T, dir string) []string {
 	return found
 }
 
+// shortDir is a temporary directory whose path leaves room for that of a socket.
+func shortDir(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "b")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	return dir
+}
+
 func wantNothingLeft(t *testing.T, dir string) {
 	t.Helper()
 	if left := running(t, dir); len(left) > 0 {
@@ -58,7 +69,7 @@ func wantNothingLeft(t *testing.T, dir string) {
 }
 
 func TestFiguresOfRealServersComeAsJSONAndNothingIsLeftBehind(t *testing.T) {
-	program, dir := buildMeridian(t), t.TempDir()
+	program, dir := buildMeridian(t), shortDir(t)
 	c := exec.Command(program, "bench", "--json", "--only", "post_rate,post_p99,federated_rate,delivery_p50", "--duration", "100ms")
 	c.Env = append(os.Environ(), "TMPDIR="+dir)
 	var said bytes.Buffer
@@ -85,7 +96,7 @@ func TestFiguresOfRealServersComeAsJSONAndNothingIsLeftBehind(t *testing.T) {
 }
 
 func TestAnInterruptEndsTheServersAndRemovesTheirData(t *testing.T) {
-	program, dir := buildMeridian(t), t.TempDir()
+	program, dir := buildMeridian(t), shortDir(t)
 	c := exec.Command(program, "bench", "--only", "federated_rate", "--duration", "1m")
 	c.Env = append(os.Environ(), "TMPDIR="+dir)
 	var said bytes.Buffer

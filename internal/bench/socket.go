@@ -15,7 +15,7 @@ type way struct {
 	in, path, token   string // HOST:PORT, path and token of POSTs
 	out, stream, user string // HOST:PORT, path and token of sockets
 	wrap              func(text []byte) []byte
-	greeting          string // in the frame after which events come; "" when they come at once
+	greeting          string // in the frame after which events come
 }
 
 // way leads from the room's first thread to sockets of a person of b.
@@ -30,7 +30,7 @@ func (r *room) way(b *site, p person) way {
 
 // way has the hub send what wrap makes of each text.
 func (h runningHub) way(wrap func(text []byte) []byte) way {
-	return way{in: h.address, path: "/publish", out: h.address, stream: "/stream", wrap: wrap}
+	return way{in: h.address, path: "/publish", out: h.address, stream: "/stream", wrap: wrap, greeting: hubGreeting}
 }
 
 // say posts a text.
