@@ -16,8 +16,7 @@ const (
 // query is what a person searches for. All of it must hold.
 type query struct {
 	phrases       []string // of words as searchText writes them
-	from, org, in []string // as searchText writes them
-	address       []string // from: with an @, a whole address
+	from, org, in []string
 	labels        []string
 	states        []string
 	before, after time.Time
@@ -85,18 +84,12 @@ func (q *query) operator(name, value string) bool {
 		return false
 	}
 	switch name {
-	case "from", "org":
-		q.never = q.never || searchText(value) == ""
-	}
-	switch name {
 	case "from":
-		if strings.Contains(value, "@") {
-			q.address = append(q.address, strings.ToLower(value))
-		} else {
-			q.from = append(q.from, searchText(value))
-		}
+		q.from = append(q.from, strings.ToLower(value))
+		q.never = q.never || searchText(value) == ""
 	case "org":
 		q.org = append(q.org, strings.ToLower(value))
+		q.never = q.never || searchText(value) == ""
 	case "in":
 		q.in = append(q.in, value)
 	case "label":

@@ -51,97 +51,6 @@ func (r Reading) Search(ctx context.Context, person, q string, page threads.Page
 // foundRow is a message, or a thread whose own event stands at Pos.
 type foundRow struct{ Pos, Sort, Thread, Message int64 }
 
-// scope is a query with the names in it looked up.
-type scope struct {
-	query
-	me       int64
-	channels []int64 // of in:
-	authors  [][]int64
-	marks    []string // for each of authors, the words of an attribution that is meant too
-}
-
-func (s *scope) nowhere() bool {
-	return len(s.in) > 0 && len(s.channels) == 0 ||
-		len(s.phrases)+len(s.in)+len(s.authors)+len(s.labels)+len(s.states) == 0 && s.before.IsZero() && s.after.IsZero()
-}
-
-// maxNames bounds the names that are compared with those in a query.
-const maxNames = 20_000
-
-// scope looks up channels and people by the names that stand in the query.
-func (r Reading) scope(ctx context.Context, me int64, q query) (*scope, error) {
-	s := &scope{query: q, me: me}
-	if err := r.namedChannels(ctx, s); err != nil {
-		return nil, fmt.Errorf("look up channels: %w", err)
-	}
-	if len(q.from)+len(q.address)+len(q.org) == 0 {
-		return s, nil
-	}
-	var people []struct {
-		Number                 int64
-		Address, Shown, Server string
-	}
-	err := r.s.list(ctx, &people, `
-		SELECT p.id AS number, COALESCE(f.address, '') AS address, COALESCE(f.shown, '') AS shown, s.name AS server
-		FROM person p JOIN server s ON s.id = p.server LEFT JOIN profile f ON f.person = p.id
-		WHERE EXISTS (SELECT 1 FROM membership mb JOIN membership o ON o.channel = mb.channel
-			WHERE mb.person = p.id AND o.person = ?) LIMIT ?`, me, maxNames)
-	if err != nil {
-		return nil, fmt.Errorf("look up people: %w", err)
-	}
-	author := func(mark string, meant func(address, shown, server string) bool) {
-		numbers := []int64{0}
-		for _, p := range people {
-			if meant(p.Address, p.Shown, p.Server) {
-				numbers = append(numbers, p.Number)
-			}
-		}
-		s.authors, s.marks = append(s.authors, numbers), append(s.marks, searchText(mark))
-	}
-	for _, name := range q.from {
-		author(name, func(address, shown, _ string) bool {
-			local, _, _ := strings.Cut(address, "@")
-			return local != "" && searchText(local) == name || holds(shown, name)
-		})
-	}
-	for _, want := range q.address {
-		author(want, func(address, _, _ string) bool { return address == want })
-	}
-	for _, org := range q.org {
-		author(org, func(_, _, server string) bool { return server == org || strings.HasPrefix(server, org+".") })
-	}
-	return s, nil
-}
-
-func (r Reading) namedChannels(ctx context.Context, s *scope) error {
-	if len(s.in) == 0 {
-		return nil
-	}
-	var rows []struct {
-		ID   int64
-		Hash []byte
-		Name string
-	}
-	err := r.s.list(ctx, &rows, `
-		SELECT c.id, c.hash, c.name FROM membership mb JOIN channel c ON c.id = mb.channel
-		WHERE mb.person = ? LIMIT ?`, s.me, maxNames)
-	for _, c := range rows {
-		meant := true
-		for _, in := range s.in {
-			meant = meant && (hashOf(c.Hash) == in || holds(c.Name, searchText(in)))
-		}
-		if meant {
-			s.channels = append(s.channels, c.ID)
-		}
-	}
-	return err
-}
-
-// holds reports whether the words of name hold the phrase.
-func holds(name, phrase string) bool {
-	return phrase != "" && strings.Contains(" "+searchText(name)+" ", " "+phrase+" ")
-}
-
 // selection gathers the conditions of one statement.
 type selection struct {
 	sql  strings.Builder
@@ -153,11 +62,13 @@ func (s *selection) and(condition string, args ...any) {
 	s.args = append(s.args, args...)
 }
 
-// The places of texts that match a full-text query, the newest first.
-const (
-	matchedSQLite   = `(SELECT rowid AS pos FROM search WHERE search MATCH ? ORDER BY rowid DESC LIMIT ?)`
-	matchedPostgres = `(SELECT pos FROM message_search WHERE tsv @@ CAST(? AS tsquery) ORDER BY pos DESC LIMIT ?)`
-)
+// matched are the places of texts that match a full-text query, the newest first.
+func matched(postgres bool) string {
+	if postgres {
+		return `(SELECT pos FROM message_search WHERE tsv @@ CAST(? AS tsquery) ORDER BY pos DESC LIMIT ?)`
+	}
+	return `(SELECT rowid AS pos FROM search WHERE search MATCH ? ORDER BY rowid DESC LIMIT ?)`
+}
 
 // statement finds the hits of a page: messages, and threads whose own texts are
 // meant. Threads alone answer a query that says something of threads alone.
@@ -183,14 +94,10 @@ func (s *scope) messages(postgres bool) *selection {
 	m := s.selectFrom(postgres, `SELECT m.pos, m.sort, t.id AS thread, 1 AS message`, `message m`, `m.pos`)
 	m.and(`t.id = m.thread AND mb.channel = t.channel AND mb.person = ? AND (m.flags & 3) = 0`, s.me)
 	s.narrow(m, `m.sort`)
-	matched := matchedSQLite
-	if postgres {
-		matched = matchedPostgres
-	}
-	for i, authors := range s.authors {
-		mark := strings.TrimPrefix(searchMarks(s.marks[i]), " ")
-		m.and(`((m.flags & 8) = 0 AND m.author IN (?) OR (m.flags & 8) <> 0 AND m.pos IN `+matched+`)`,
-			authors, matching([]string{mark}, postgres), maxMatches)
+	for _, who := range s.authors {
+		mark := strings.TrimPrefix(searchMarks(who.words), " ")
+		m.and(`((m.flags & 8) = 0 AND m.author `+who.condition+` OR (m.flags & 8) <> 0 AND m.pos IN `+matched(postgres)+`)`,
+			append(who.args, matching([]string{mark}, postgres), maxMatches)...)
 	}
 	return m
 }
@@ -199,8 +106,8 @@ func (s *scope) titles(postgres bool) *selection {
 	t := s.selectFrom(postgres, `SELECT t.pos, t.created AS sort, t.id AS thread, 0 AS message`, ``, `t.pos`)
 	t.and(`mb.channel = t.channel AND mb.person = ? AND t.hidden = 0 AND t.pos IS NOT NULL`, s.me)
 	s.narrow(t, `t.created`)
-	for _, authors := range s.authors {
-		t.and(`t.author IN (?)`, authors)
+	for _, who := range s.authors {
+		t.and(`t.author `+who.condition, who.args...)
 	}
 	return t
 }
@@ -215,11 +122,7 @@ func (s *scope) selectFrom(postgres bool, columns, table, pos string) *selection
 	}
 	where := `1 = 1`
 	if len(s.phrases) > 0 {
-		matched := matchedSQLite
-		if postgres {
-			matched = matchedPostgres
-		}
-		tables = append([]string{matched + ` AS matched`}, tables...)
+		tables = append([]string{matched(postgres) + ` AS matched`}, tables...)
 		where = pos + ` = matched.pos`
 		out.args = []any{matching(s.phrases, postgres), maxMatches}
 	}

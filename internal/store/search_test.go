@@ -56,6 +56,14 @@ func library(w readable) {
 	w.fed(w.do(w.kobo, w.ben, threads.ChangeThread{Channel: w.c.ID, Content: threads.ThreadContent{
 		Object: crane.ID, Labels: map[string]bool{"gone": false},
 	}})...)
+	gone := w.havel.person("gone")
+	w.join(gone)
+	if _, err := w.s.LearnProfile(context.Background(), threads.PersonRecord{ID: gone, Address: "gone@havel.example", Name: "Gone", Version: 1}); err != nil {
+		w.t.Fatalf("%v", err)
+	}
+	w.fed(w.all[len(w.all)-1])
+	w.posted(w.havel, gone, crane.ID, "The shed")
+	w.fed(w.do(w.kobo, w.ana, threads.RemoveMember{Channel: w.c.ID, Person: gone})...)
 	mail, _ := w.newThread(w.kobo, w.ben, "Old mail", "Broken mail, see below")
 	w.fed(w.do(w.kobo, w.ben, threads.Post{Channel: w.c.ID, Message: threads.Message{
 		Thread: mail.ID, Body: "Imported: the quay was broken then",
@@ -65,7 +73,7 @@ func library(w readable) {
 
 func TestSearchFindsWordsPhrasesAndWhatOperatorsName(t *testing.T) {
 	const crane, jerab, meeting = "The crane on quay three is broken", "Žlutý jeřáb na nábřeží", "会議は明日です"
-	const mail, imported = "Broken mail, see below", "Imported: the quay was broken then"
+	const mail, imported, shed = "Broken mail, see below", "Imported: the quay was broken then", "The shed"
 	onEachWorld(t, func(t *testing.T, w readable) {
 		library(w)
 		for q, want := range map[string][]string{
@@ -80,13 +88,15 @@ func TestSearchFindsWordsPhrasesAndWhatOperatorsName(t *testing.T) {
 			"from:ana crane":                  {crane, "# Crane repair"},
 			"from:ana@kobo.example quay":      {crane},
 			"from:ben broken":                 {mail},
+			"from:ANA three":                  {crane},
+			"from:gone shed":                  {shed},
 			"from:novak broken":               {mail, crane},
 			"from:karel":                      {imported},
 			"from:karel@rur.example":          {imported},
 			`from:"karel capek" broken`:       {imported},
 			"from:nobody":                     {},
 			"from:^ broken":                   {},
-			"org:havel.example":               {meeting, jerab},
+			"org:havel.example":               {shed, meeting, jerab},
 			"org:havel na":                    {jerab},
 			"org:hav":                         {},
 			"org:rur.example":                 {imported},
