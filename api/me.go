@@ -5,8 +5,6 @@ import (
 	"net/http"
 	"time"
 
-	"github.com/google/uuid"
-
 	"meridian/threads"
 )
 
@@ -33,7 +31,8 @@ type Token struct {
 
 // NewToken is a token with its secret, shown once.
 type NewToken struct {
-	Token
+	ID     string `json:"id"`
+	Label  string `json:"label"`
 	Secret string `json:"token" doc:"Send it as Authorization: Bearer TOKEN. It is shown this Once."`
 }
 
@@ -125,7 +124,7 @@ func (a *API) tokenRoutes() {
 		summary: "Make a token for a program of yours", status: http.StatusCreated,
 	}, func(ctx context.Context, c *caller, in *makeToken) (*out, error) {
 		t, secret, err := a.makeToken(ctx, c, in)
-		return &out{NewToken{tokenOf(c)(t), secret}}, err
+		return &out{NewToken{t.ID, t.Label, secret}}, err
 	})
 	register(a, operation{
 		method: http.MethodDelete, path: "/me/tokens/{id}", id: "revoke-token", tag: "me",
@@ -150,18 +149,11 @@ func (a *API) makeToken(ctx context.Context, c *caller, in *makeToken) (threads.
 		return t, "", err
 	}
 	secret := derivedSecret(c, in.IdempotencyKey)
-	if _, id, err := a.Tokens.PersonByToken(ctx, secret, t.Created); err == nil {
-		t.ID = id
-		return t, secret, nil
-	} else if !isKind(err, threads.NotFound) {
-		return t, "", err
+	_, id, err := a.Tokens.PersonByToken(ctx, secret, t.Created)
+	if isKind(err, threads.NotFound) {
+		_, err = a.newToken(ctx, &t, secret)
+		return t, secret, err
 	}
-	sum := derived(c, "token id", in.IdempotencyKey)
-	id, err := uuid.FromBytes(sum[:16])
-	if err != nil {
-		return t, "", err
-	}
-	t.ID = id.String()
-	_, err = a.newToken(ctx, &t, secret)
+	t.ID = id
 	return t, secret, err
 }

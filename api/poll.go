@@ -46,16 +46,16 @@ func (a *API) beginAfter(ctx context.Context, after string) (begin, error) {
 		return begin{}, fmt.Errorf("read journal: %w", err)
 	}
 	if after == "" {
-		return begin{pos: last}, nil
+		return begin{pos: last, last: last}, nil
 	}
 	pos, fresh, ok := parseCursor(after, a.clock())
 	if !ok {
 		return begin{}, badParameter("after", "is not a cursor; leave it out to begin from now")
 	}
 	if !fresh || pos > last { // beyond the end: this server's past is another than when it gave the cursor
-		return begin{pos: last, resync: true}, nil
+		return begin{pos: last, last: last, resync: true}, nil
 	}
-	return begin{pos: pos}, nil
+	return begin{pos: pos, last: last}, nil
 }
 
 // itemsFrom reads one page of the journal after the position.
@@ -88,7 +88,7 @@ func (a *API) poll(ctx context.Context, c *caller, in *pollEvents) (*eventsOut, 
 	timer := time.NewTimer(time.Duration(in.Wait) * time.Second)
 	defer timer.Stop()
 	for pos := b.pos; ; {
-		found, through, err := a.eventsAfter(ctx, c, pos, in.Limit)
+		found, through, err := a.eventsAfter(ctx, c, begin{pos: pos, last: b.last}, in.Limit)
 		if err != nil {
 			return nil, err
 		}
@@ -127,14 +127,15 @@ func (a *API) stillIn(ctx context.Context, c *caller) (*caller, error) {
 	return a.sessions.find(ctx, c.secret, a.clock())
 }
 
-// eventsAfter are the first events after the position that the caller may see,
-// and up to where there are no others.
-func (a *API) eventsAfter(ctx context.Context, c *caller, pos int64, limit int) ([]EncodedEvent, int64, error) {
+// eventsAfter are the first events from there on that the caller may see, and up
+// to where there are no others. What was stored before they asked is not left
+// for the next poll, though the ring may not have it yet.
+func (a *API) eventsAfter(ctx context.Context, c *caller, from begin, limit int) ([]EncodedEvent, int64, error) {
 	found := []EncodedEvent{}
 	sees := a.sight(c)
-	for {
+	for pos := from.pos; ; {
 		items, through, ok := a.hub.ring.after(pos, batchItems)
-		if !ok {
+		if !ok || through == pos && pos < from.last {
 			var err error
 			if items, through, err = a.itemsFrom(ctx, pos); err != nil {
 				return nil, pos, err

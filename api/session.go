@@ -89,13 +89,11 @@ func (a *API) newToken(ctx context.Context, t *threads.Token, secret string) (st
 	if secret == "" {
 		secret = "mrd_" + rand.Text()
 	}
-	if t.ID == "" {
-		id, err := uuid.NewV7()
-		if err != nil {
-			return "", fmt.Errorf("make token: %w", err)
-		}
-		t.ID = id.String()
+	id, err := uuid.NewV7()
+	if err != nil {
+		return "", fmt.Errorf("make token: %w", err)
 	}
+	t.ID = id.String()
 	if err := a.Tokens.AddToken(ctx, *t, secret); err != nil {
 		return "", fmt.Errorf("add token: %w", err)
 	}

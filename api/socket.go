@@ -39,7 +39,8 @@ type socket struct {
 // begin says where a socket's events go on.
 type begin struct {
 	pos    int64
-	resync bool // what lies before is gone
+	last   int64 // newest position when this was said
+	resync bool  // what lies before is gone
 }
 
 const (
@@ -144,7 +145,7 @@ func (s *socket) belong(ctx context.Context, c *caller) error {
 	}
 	time.AfterFunc(resumeWait, func() {
 		if s.started.CompareAndSwap(false, true) {
-			s.start(begin{pos: last})
+			s.start(begin{pos: last, last: last})
 		}
 	})
 	return nil
