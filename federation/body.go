@@ -17,6 +17,9 @@ var errTooLarge = fmt.Errorf("a body has at most %d bytes, also when inflated", 
 // errEncoding says that a body is compressed in a way that is not understood.
 var errEncoding = errors.New("Content-Encoding may be absent, gzip or zstd, once")
 
+// errInflate says that a body is not compressed as it says.
+var errInflate = errors.New("the body is not what its Content-Encoding says")
+
 // readBounded reads all of r, never more than limit bytes.
 func readBounded(r io.Reader, limit int64) ([]byte, error) {
 	b, err := io.ReadAll(io.LimitReader(r, limit+1))
@@ -34,19 +37,27 @@ func inflate(encoding string, body []byte) ([]byte, error) {
 	case "gzip":
 		r, err := gzip.NewReader(bytes.NewReader(body))
 		if err != nil {
-			return nil, fmt.Errorf("read gzip: %w", err)
+			return nil, errInflate
 		}
-		return readBounded(r, MaxBody)
+		return inflated(readBounded(r, MaxBody))
 	case "zstd":
 		r, err := zstd.NewReader(bytes.NewReader(body), zstd.WithDecoderConcurrency(1),
 			zstd.WithDecoderMaxMemory(2*MaxBody), zstd.WithDecoderMaxWindow(MaxBody))
 		if err != nil {
-			return nil, fmt.Errorf("read zstd: %w", err)
+			return nil, errInflate
 		}
 		defer r.Close()
-		return readBounded(r, MaxBody)
+		return inflated(readBounded(r, MaxBody))
 	}
 	return nil, errEncoding
+}
+
+// inflated tells a body that is too large from one that is not what its encoding says.
+func inflated(body []byte, err error) ([]byte, error) {
+	if err != nil && !errors.Is(err, errTooLarge) {
+		return nil, errInflate
+	}
+	return body, err
 }
 
 // marshal writes v as JSON that leaves <, > and & as they are.

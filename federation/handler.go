@@ -146,6 +146,8 @@ func problemOf(err error) *Problem {
 		return refuseExchange(http.StatusRequestEntityTooLarge, "too_large", err.Error())
 	case errors.Is(err, errEncoding):
 		return refuseExchange(http.StatusUnsupportedMediaType, "encoding", err.Error())
+	case errors.Is(err, errInflate):
+		return refuseExchange(http.StatusBadRequest, "encoding", err.Error())
 	case errors.As(err, &decode):
 		return &Problem{Status: http.StatusBadRequest, Code: "malformed", Detail: decode.Error(), Field: decode.Path}
 	case errors.As(err, &refused) && refused.Kind != threads.Internal:

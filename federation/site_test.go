@@ -1,6 +1,8 @@
 package federation_test
 
 import (
+	"bytes"
+	"compress/gzip"
 	"context"
 	"crypto/ed25519"
 	"crypto/rand"
@@ -305,4 +307,12 @@ func join(t testing.TB, host *site, owner string, channel threads.Hash, guest *s
 
 func orderOf(actor string, c threads.Command) federation.Order {
 	return federation.Order{Actor: actor, Now: time.Now(), Command: c}
+}
+
+func zipped(s string) string {
+	var b bytes.Buffer
+	w := gzip.NewWriter(&b)
+	_, _ = io.WriteString(w, s)
+	_ = w.Close()
+	return b.String()
 }
