@@ -16,7 +16,7 @@ import (
 func missed(t testing.TB) int {
 	n, err := strconv.Atoi(os.Getenv("MERIDIAN_MISSED"))
 	if err != nil {
-		return 2000
+		return 1000
 	}
 	return n
 }

@@ -54,7 +54,7 @@ func (c *Courier) differs(ctx context.Context, id threads.Hash, busy []threads.H
 
 // look finds, in the channels shared with the server, what has to be done beside the frontiers: the
 // administrator is told of a channel that knows the server by another key than the pinned one, about
-// which nothing is exchanged; and history and contents that are lacking are fetched.
+// which nothing is exchanged; history and contents that are lacking are fetched.
 func (c *Courier) look(ctx context.Context, shared map[string]map[threads.Hash]string, now time.Time) error {
 	for _, channels := range shared {
 		for _, id := range slices.SortedFunc(maps.Keys(channels), strings.Compare) {
@@ -69,11 +69,9 @@ func (c *Courier) look(ctx context.Context, shared map[string]map[threads.Hash]s
 			if len(shallow(ch)) > 0 {
 				c.deep[id] = true
 			}
-			missing, err := c.x.Logs.MissingContents(ctx, id, 1)
-			if err != nil {
-				return fmt.Errorf("look for missing contents of %s: %w", id, err)
-			}
-			if len(missing) > 0 && c.wants[id] == nil {
+			if missing, err := c.x.missing(ctx, id); err != nil {
+				return err
+			} else if len(missing) > 0 && c.wants[id] == nil {
 				c.wants[id] = &want{at: now}
 			}
 		}
@@ -83,10 +81,6 @@ func (c *Courier) look(ctx context.Context, shared map[string]map[threads.Hash]s
 
 // contradicts reports whether the channel knows the server by another key than the one pinned for it.
 func (c *Courier) contradicts(ch *threads.Channel) bool {
-	a, err := c.x.acquaintance(context.Background(), c.name)
-	if err != nil || a.partner.State != threads.PartnerAllowed {
-		return err != nil
-	}
 	known, ok := ch.KeyOf(c.name)
-	return ok && !known.Public.Equal(a.partner.Key.Public)
+	return ok && c.pinned != nil && !known.Public.Equal(c.pinned)
 }

@@ -2,6 +2,7 @@ package federation
 
 import (
 	"context"
+	"crypto/ed25519"
 	"errors"
 	"maps"
 	"math"
@@ -37,6 +38,8 @@ type Courier struct {
 
 	// What follows belongs to Step alone.
 	loaded    bool
+	pinned    ed25519.PublicKey // nil for a member server that is no partner
+	measured  time.Time
 	saved     time.Time
 	dirty     bool
 	lanes     map[threads.Hash]*lane
@@ -235,11 +238,15 @@ func (c *Courier) Step(ctx context.Context, now time.Time) (time.Time, error) {
 	if code, _ := a.refused(); code != "" {
 		return now.Add(lookEvery), nil
 	}
+	c.pinned = nil
+	if a.partner.State == threads.PartnerAllowed {
+		c.pinned = a.partner.Key.Public
+	}
 	if err := c.open(ctx, now); err != nil {
 		return now.Add(time.Second), err
 	}
 	if now.Before(c.retryAt) {
-		return c.retryAt, nil
+		return c.wait(ctx, now)
 	}
 	next, err := c.work(ctx, now)
 	if failed := c.failed(err, now); failed {
@@ -249,6 +256,25 @@ func (c *Courier) Step(ctx context.Context, now time.Time) (time.Time, error) {
 		return now.Add(time.Second), err
 	}
 	return c.save(ctx, now, next)
+}
+
+// wait is the step of a server that is not to be tried yet.
+func (c *Courier) wait(ctx context.Context, now time.Time) (time.Time, error) {
+	if next := c.measured.Add(compareEvery); now.Before(next) {
+		return earliest(c.retryAt, next), nil
+	}
+	return c.retryAt, c.measure(ctx, now)
+}
+
+// measure shows an operator what the server has not been offered yet.
+func (c *Courier) measure(ctx context.Context, now time.Time) error {
+	b, err := c.x.Deliveries.Backlog(ctx, c.name)
+	if err != nil {
+		return err
+	}
+	c.measured = now
+	c.x.metrics.undelivered(c.name, b)
+	return nil
 }
 
 // open takes up what handlers left.

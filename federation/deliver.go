@@ -118,28 +118,31 @@ func (c *Courier) nextBatch(ctx context.Context, now time.Time) (*batch, error) 
 	}
 }
 
+// laneBatch is the next push of the lanes that are due; those with nothing left are closed.
 func (c *Courier) laneBatch(ctx context.Context, now time.Time) (*batch, error) {
-	b := &batch{}
-	for _, l := range c.due(now) {
-		events, err := c.lacking(ctx, l, MaxFrames-len(b.sent))
-		if err != nil {
-			return nil, err
-		}
-		if len(events) == 0 && len(b.sent) < MaxFrames {
-			c.close(l)
-			continue
-		}
-		b.lanes = append(b.lanes, l)
-		for _, e := range events {
-			if !b.add(e) {
-				return b, nil
+	for due := c.due(now); len(due) > 0; due = c.due(now) {
+		b := &batch{}
+		for _, l := range due {
+			events, err := c.lacking(ctx, l, MaxFrames-len(b.sent))
+			if err != nil {
+				return nil, err
+			}
+			if len(events) == 0 && len(b.sent) < MaxFrames {
+				c.close(l)
+				continue
+			}
+			b.lanes = append(b.lanes, l)
+			for _, e := range events {
+				if !b.add(e) {
+					return b, nil
+				}
 			}
 		}
+		if len(b.sent) > 0 {
+			return b, nil
+		}
 	}
-	if len(b.sent) == 0 {
-		return nil, nil
-	}
-	return b, nil
+	return nil, nil
 }
 
 // read reads on from where the entries at hand end.

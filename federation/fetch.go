@@ -21,6 +21,8 @@ type want struct {
 	sum    string    // of the channel here, then
 	idle   int       // pages in a row that brought nothing
 	ahead  []threads.Waiting
+	// missing are the contents that were asked for last.
+	missing []threads.Hash
 }
 
 const (
@@ -218,10 +220,18 @@ func (x *Exchange) lackingHere(ctx context.Context, id threads.Hash, w *want) (p
 			}
 		}
 	}
-	if asked.Contents, err = x.Logs.MissingContents(ctx, id, maxContents); err != nil {
-		return asked, fmt.Errorf("list missing contents of %s: %w", id, err)
+	asked.Contents, err = x.missing(ctx, id)
+	w.missing = asked.Contents
+	return asked, err
+}
+
+// missing lists some events of a channel whose contents are lacking here.
+func (x *Exchange) missing(ctx context.Context, id threads.Hash) ([]threads.Hash, error) {
+	ids, err := x.Logs.MissingContents(ctx, id, maxContents)
+	if err != nil {
+		return nil, fmt.Errorf("list missing contents of %s: %w", id, err)
 	}
-	return asked, nil
+	return ids, nil
 }
 
 // pulled decides how it goes on with a channel after a page of it.
@@ -252,6 +262,14 @@ func (c *Courier) pulled(ctx context.Context, w *want, t pulledChannel, got *thr
 			w.idle = 0
 		}
 	}
+	still, err := c.x.missing(ctx, ch.ID)
+	if err != nil {
+		return err
+	}
+	if len(w.missing) > 0 && !slices.Equal(still, w.missing) {
+		w.idle = 0
+	}
+	w.missing = still
 	c.goOn(w, ch, t, lag, now)
 	return nil
 }
@@ -260,12 +278,12 @@ func (c *Courier) pulled(ctx context.Context, w *want, t pulledChannel, got *thr
 func (c *Courier) goOn(w *want, ch *threads.Channel, t pulledChannel, lag []threads.LogID, now time.Time) {
 	own := !slices.ContainsFunc(lag, func(id threads.LogID) bool { return id.Origin != c.name })
 	switch {
-	case len(lag) == 0 && len(w.ahead) == 0:
+	case len(lag) == 0 && len(w.ahead) == 0 && len(w.missing) == 0:
 		delete(c.wants, ch.ID)
 		if len(shallow(ch)) > 0 {
 			c.deep[ch.ID] = true
 		}
-	case w.idle > 1 || len(lag) == 0:
+	case w.idle > 1 || len(lag) == 0 && w.idle > 0:
 		c.passOn(w, ch)
 	case own && !w.dry && w.idle == 0:
 		w.pushed, w.target, w.sum, w.at = true, t.standing, c.x.digests.sum(ch), now.Add(flowTime)

@@ -36,7 +36,7 @@ func TestANewcomerToAFullHistoryGetsWhatLiesBelow(t *testing.T) {
 	befriend(t, a, b)
 	ana, ben := a.person("ana"), b.person("ben")
 	channel, thread, _ := found(a, ana.ID, "full")
-	for i := range 1200 {
+	for i := range 700 {
 		post(a, ana.ID, channel, thread, fmt.Sprint("before ", i))
 	}
 	join(t, a, ana.ID, channel, b, ben)

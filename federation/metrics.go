@@ -38,7 +38,7 @@ func newMetrics(registry prometheus.Registerer) (*metrics, error) {
 		}, []string{"partner"}),
 		contacts: gauge("partner_last_contact_timestamp_seconds", "Last contact with a partner, each way.", "partner", "direction"),
 		clocks:   gauge("partner_clock_difference_seconds", "The partner's clock less ours, as its answers tell it.", "partner"),
-		backlog:  gauge("partner_backlog_events", "Events that a partner has not been offered yet; at most 500 are counted.", "partner"),
+		backlog:  gauge("partner_backlog_events", "Events that a partner has not been offered yet; at most 10,000 are counted.", "partner"),
 		oldest:   gauge("partner_oldest_undelivered_timestamp_seconds", "When the oldest event was written that a partner has not been offered yet, 0 for none.", "partner"),
 	}
 	if registry == nil {
@@ -91,11 +91,11 @@ func (m *metrics) clock(partner string, difference time.Duration) {
 	m.clocks.WithLabelValues(partner).Set(difference.Seconds())
 }
 
-func (m *metrics) undelivered(partner string, events int, oldest time.Time) {
-	m.backlog.WithLabelValues(partner).Set(float64(events))
+func (m *metrics) undelivered(partner string, b threads.Backlog) {
+	m.backlog.WithLabelValues(partner).Set(float64(b.Events))
 	seconds := 0.0
-	if !oldest.IsZero() {
-		seconds = float64(oldest.UnixMilli()) / 1000
+	if !b.Oldest.IsZero() {
+		seconds = float64(b.Oldest.UnixMilli()) / 1000
 	}
 	m.oldest.WithLabelValues(partner).Set(seconds)
 }

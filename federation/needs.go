@@ -61,6 +61,8 @@ type Deliveries interface {
 	// PartnerChannels lists the channels that are not abreast at the partner, by id.
 	PartnerChannels(ctx context.Context, partner string, page threads.Page) ([]threads.PartnerChannel, string, error)
 	SavePartnerChannel(ctx context.Context, c threads.PartnerChannel) error
+	// Backlog is what lies beyond the cursor that was saved last.
+	Backlog(ctx context.Context, partner string) (threads.Backlog, error)
 	// ClearPartnerChannel says that the channel is abreast at the partner.
 	ClearPartnerChannel(ctx context.Context, partner string, channel threads.Hash) error
 }

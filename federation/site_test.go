@@ -44,17 +44,25 @@ type site struct {
 type switchboard struct {
 	mu      sync.Mutex
 	handler http.Handler
-	seen    map[string]int
 	down    bool
+	chokes  string // a body with this in it is answered with 500
 }
 
 func (s *switchboard) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.mu.Lock()
 	h, down := s.handler, s.down
-	s.seen[r.URL.Path]++
+	chokes := s.chokes
 	s.mu.Unlock()
 	if down || h == nil {
 		panic(http.ErrAbortHandler)
+	}
+	if chokes != "" {
+		body, _ := io.ReadAll(r.Body)
+		if bytes.Contains(body, []byte(chokes)) {
+			w.WriteHeader(http.StatusInternalServerError)
+			return
+		}
+		r.Body = io.NopCloser(bytes.NewReader(body))
 	}
 	h.ServeHTTP(w, r)
 }
@@ -74,7 +82,7 @@ func (l logs) LogEvents(ctx context.Context, channel threads.Hash, from threads.
 
 func newSite(t testing.TB) *site {
 	t.Helper()
-	board := &switchboard{seen: map[string]int{}}
+	board := &switchboard{}
 	listener := httptest.NewServer(board)
 	t.Cleanup(listener.Close)
 	_, key, err := ed25519.GenerateKey(rand.Reader)
@@ -291,15 +299,20 @@ func join(t testing.TB, host *site, owner string, channel threads.Hash, guest *s
 	if _, err := host.exchange.Invite(ctx, owner, channel, person.Address, threads.RoleMember); err != nil {
 		t.Fatalf("invite: %v", err)
 	}
-	var mine []threads.Invitation
+	var offer string
 	eventually(t, 5*time.Second, "the invitation arrives", func() bool {
-		var err error
-		if mine, _, err = guest.store.Invitations(ctx, person.ID, threads.Page{}); err != nil {
+		mine, _, err := guest.store.Invitations(ctx, person.ID, threads.Page{})
+		if err != nil {
 			t.Fatal(err)
 		}
-		return len(mine) > 0
+		for _, i := range mine {
+			if i.Channel == channel && i.State == threads.InvitationPending {
+				offer = i.ID
+			}
+		}
+		return offer != ""
 	})
-	i, err := guest.exchange.Answer(ctx, person.ID, mine[0].ID, true)
+	i, err := guest.exchange.Answer(ctx, person.ID, offer, true)
 	if err != nil || i.State != threads.InvitationJoined {
 		t.Fatalf("accept: %+v, %v", i, err)
 	}

@@ -102,7 +102,7 @@ func (c *Courier) save(ctx context.Context, now, next time.Time) (time.Time, err
 		return now.Add(time.Second), err
 	}
 	c.saved = now
-	return next, nil
+	return next, c.measure(ctx, now)
 }
 
 // Flush writes down where delivery stands. It is for the end: steps do it by themselves.
