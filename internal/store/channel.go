@@ -2,6 +2,8 @@ package store
 
 import (
 	"context"
+	"database/sql"
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -78,31 +80,19 @@ func (r Reading) Channels(ctx context.Context, person string, page threads.Page)
 
 // Channel is the channel as the person, a member of it, sees it.
 func (r Reading) Channel(ctx context.Context, person string, id threads.Hash) (threads.ChannelRecord, error) {
-	row, _, err := r.channel(ctx, person, id)
+	at, err := r.member(ctx, person, id)
 	if err != nil {
 		return threads.ChannelRecord{}, err
 	}
+	var row channelRow
+	err = r.s.one(ctx, &row, channelSelect+`AND c.id = ? LIMIT 1`, at.Person, at.Number)
+	if errors.Is(err, sql.ErrNoRows) { // no member since
+		return threads.ChannelRecord{}, notFound("channel")
+	}
+	if err != nil {
+		return threads.ChannelRecord{}, fmt.Errorf("read channel: %w", err)
+	}
 	return row.record(), nil
-}
-
-// channel is the row of a channel and the number of the person, who is a member.
-func (r Reading) channel(ctx context.Context, person string, id threads.Hash) (*channelRow, int64, error) {
-	if !threads.IsHash(id) {
-		return nil, 0, notFound("channel")
-	}
-	me, err := r.number(ctx, person)
-	if err != nil {
-		return nil, 0, err
-	}
-	var rows []channelRow
-	err = r.s.list(ctx, &rows, channelSelect+`AND c.hash = ? LIMIT 1`, me, raw(id))
-	if err != nil {
-		return nil, 0, fmt.Errorf("read channel: %w", err)
-	}
-	if len(rows) == 0 {
-		return nil, 0, notFound("channel")
-	}
-	return &rows[0], me, nil
 }
 
 // Members lists the members of a channel of which the person is one.
@@ -111,7 +101,7 @@ func (r Reading) Members(ctx context.Context, person string, channel threads.Has
 	if err != nil {
 		return nil, "", err
 	}
-	in, _, err := r.channel(ctx, person, channel)
+	in, err := r.member(ctx, person, channel)
 	if err != nil {
 		return nil, "", err
 	}

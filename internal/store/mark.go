@@ -16,25 +16,23 @@ import (
 // when it got the message upTo, "" for all that it has now. A mark never moves
 // back. NotFound for what the person may not see.
 func (s *Store) MarkRead(ctx context.Context, person string, thread, upTo threads.Hash) error {
-	row, me, err := s.Reading().thread(ctx, person, thread)
+	at, err := s.Reading().reader(ctx, person, thread)
 	if err != nil {
 		return err
 	}
-	pos := row.Version
-	if upTo != "" {
-		message, err := s.Reading().message(ctx, person, upTo)
-		if err != nil {
-			return err
-		}
-		if hashOf(message.Thread) != thread {
-			return threads.Refuse(threads.Invalid, "invalid", "/up_to", "is a message of another thread")
-		}
-		pos = message.Pos
+	var pos int64
+	if upTo == "" {
+		pos, err = s.Last(ctx)
+	} else {
+		pos, err = s.placeIn(ctx, person, thread, upTo)
+	}
+	if err != nil {
+		return err
 	}
 	err = s.change(ctx, func(tx *sqlx.Tx) error {
 		_, err := tx.ExecContext(ctx, s.bind(`
 			INSERT INTO read_mark (person, thread, pos) VALUES (?, ?, ?)
-			ON CONFLICT (person, thread) DO UPDATE SET pos = excluded.pos WHERE excluded.pos > read_mark.pos`), me, row.Number, pos)
+			ON CONFLICT (person, thread) DO UPDATE SET pos = excluded.pos WHERE excluded.pos > read_mark.pos`), at.Person, at.Number, pos)
 		return err
 	})
 	if err != nil {
@@ -43,17 +41,29 @@ func (s *Store) MarkRead(ctx context.Context, person string, thread, upTo thread
 	return nil
 }
 
+// placeIn is the journal position of a message of the thread.
+func (s *Store) placeIn(ctx context.Context, person string, thread, message threads.Hash) (int64, error) {
+	m, err := s.Reading().message(ctx, person, message)
+	if err != nil {
+		return 0, err
+	}
+	if hashOf(m.Thread) != thread {
+		return 0, threads.Refuse(threads.Invalid, "invalid", "/up_to", "is a message of another thread")
+	}
+	return m.Pos, nil
+}
+
 // Follow says whether the person follows a thread, whatever the rules would say.
 // NotFound for one that they may not see.
 func (s *Store) Follow(ctx context.Context, person string, thread threads.Hash, on bool) error {
-	row, me, err := s.Reading().thread(ctx, person, thread)
+	at, err := s.Reading().reader(ctx, person, thread)
 	if err != nil {
 		return err
 	}
 	err = s.change(ctx, func(tx *sqlx.Tx) error {
 		_, err := tx.ExecContext(ctx, s.bind(`
 			INSERT INTO follow (person, thread, following) VALUES (?, ?, ?)
-			ON CONFLICT (person, thread) DO UPDATE SET following = excluded.following`), me, row.Number, number(on))
+			ON CONFLICT (person, thread) DO UPDATE SET following = excluded.following`), at.Person, at.Number, number(on))
 		return err
 	})
 	if err != nil {

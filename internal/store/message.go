@@ -158,7 +158,7 @@ func (r Reading) Messages(ctx context.Context, person string, thread threads.Has
 	if err != nil {
 		return nil, "", err
 	}
-	in, me, err := r.thread(ctx, person, thread)
+	in, err := r.reader(ctx, person, thread)
 	if err != nil {
 		return nil, "", err
 	}
@@ -166,7 +166,7 @@ func (r Reading) Messages(ctx context.Context, person string, thread threads.Has
 	err = r.s.list(ctx, &rows, messagesInOrder+`
 		AND m.thread = ? AND m.sort >= ? AND (m.sort > ? OR (s.name, l.epoch, e.seq) > (?, ?, ?))
 		ORDER BY m.sort, s.name, l.epoch, e.seq LIMIT ?`,
-		me, in.Number, after.sort, after.sort, after.origin, after.epoch, after.seq, page.Size()+1)
+		in.Person, in.Number, after.sort, after.sort, after.origin, after.epoch, after.seq, page.Size()+1)
 	if err != nil {
 		return nil, "", fmt.Errorf("list messages: %w", err)
 	}

@@ -33,6 +33,39 @@ func (r Reading) number(ctx context.Context, person string) (int64, error) {
 	return number, nil
 }
 
+// standpoint is where a person reads: the number of the person, and that of the
+// channel or thread, which they may see.
+type standpoint struct{ Person, Number int64 }
+
+// member is where the person reads in a channel; NotFound for who is no member.
+func (r Reading) member(ctx context.Context, person string, channel threads.Hash) (standpoint, error) {
+	return r.stand(ctx, "channel", `
+		SELECT mb.person, c.id AS number FROM channel c JOIN membership mb ON mb.channel = c.id
+		JOIN person p ON p.id = mb.person WHERE p.uri = ? AND c.hash = ? LIMIT 1`, person, channel)
+}
+
+// reader is where the person reads in a thread; NotFound for who may not see it.
+func (r Reading) reader(ctx context.Context, person string, thread threads.Hash) (standpoint, error) {
+	return r.stand(ctx, "thread", `
+		SELECT mb.person, t.id AS number FROM person p JOIN membership mb ON mb.person = p.id
+		JOIN thread t ON t.channel = mb.channel WHERE p.uri = ? AND t.hash = ? AND `+shownThread+` LIMIT 1`, person, thread)
+}
+
+func (r Reading) stand(ctx context.Context, what, query, person string, id threads.Hash) (standpoint, error) {
+	var at standpoint
+	if !threads.IsHash(id) || threads.CheckText(person) != nil {
+		return at, notFound(what)
+	}
+	err := r.s.one(ctx, &at, query, person, raw(id))
+	if errors.Is(err, sql.ErrNoRows) {
+		return at, notFound(what)
+	}
+	if err != nil {
+		return at, fmt.Errorf("look up %s: %w", what, err)
+	}
+	return at, nil
+}
+
 // selectIn reads rows by a query in which an argument that is a list, never an
 // empty one, stands for all its elements.
 func (s *Store) selectIn(ctx context.Context, rows any, query string, args ...any) error {

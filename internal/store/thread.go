@@ -39,8 +39,11 @@ JOIN person me ON me.id = mb.person
 LEFT JOIN person p ON p.id = t.author
 LEFT JOIN read_mark r ON r.thread = t.id AND r.person = mb.person
 LEFT JOIN follow f ON f.thread = t.id AND f.person = mb.person
-WHERE (t.pos IS NOT NULL OR t.messages > 0) AND (t.hidden = 0 OR t.author = mb.person)
+WHERE ` + shownThread + `
 `
+
+// shownThread says which threads the member mb sees.
+const shownThread = `(t.pos IS NOT NULL OR t.messages > 0) AND (t.hidden = 0 OR t.author = mb.person)`
 
 func (r *threadRow) record(set []string) threads.ThreadRecord {
 	record := threads.ThreadRecord{
@@ -83,11 +86,11 @@ func (r Reading) Threads(ctx context.Context, person string, channel threads.Has
 	if err != nil {
 		return nil, "", err
 	}
-	in, me, err := r.channel(ctx, person, channel)
+	in, err := r.member(ctx, person, channel)
 	if err != nil {
 		return nil, "", err
 	}
-	query, args := threadSelect+`AND t.channel = ?`, []any{me, in.Number}
+	query, args := threadSelect+`AND t.channel = ?`, []any{in.Person, in.Number}
 	if after != nil {
 		query += ` AND ` + activity + ` <= ? AND (` + activity + ` < ? OR t.id < ?)`
 		args = append(args, after[0], after[0], after[1])
@@ -106,33 +109,20 @@ func (r Reading) Threads(ctx context.Context, person string, channel threads.Has
 
 // Thread is a thread that the person may see.
 func (r Reading) Thread(ctx context.Context, person string, id threads.Hash) (threads.ThreadRecord, error) {
-	row, _, err := r.thread(ctx, person, id)
+	at, err := r.reader(ctx, person, id)
 	if err != nil {
 		return threads.ThreadRecord{}, err
-	}
-	records, err := r.s.threadRecords(ctx, []threadRow{*row})
-	if err != nil {
-		return threads.ThreadRecord{}, err
-	}
-	return records[0], nil
-}
-
-// thread is the row of a thread and the number of the person, who may see it.
-func (r Reading) thread(ctx context.Context, person string, id threads.Hash) (*threadRow, int64, error) {
-	if !threads.IsHash(id) {
-		return nil, 0, notFound("thread")
-	}
-	me, err := r.number(ctx, person)
-	if err != nil {
-		return nil, 0, err
 	}
 	var rows []threadRow
-	err = r.s.list(ctx, &rows, threadSelect+`AND t.hash = ? LIMIT 1`, me, raw(id))
+	if err := r.s.list(ctx, &rows, threadSelect+`AND t.id = ? LIMIT 1`, at.Person, at.Number); err != nil {
+		return threads.ThreadRecord{}, fmt.Errorf("read thread: %w", err)
+	}
+	records, err := r.s.threadRecords(ctx, rows)
 	if err != nil {
-		return nil, 0, fmt.Errorf("read thread: %w", err)
+		return threads.ThreadRecord{}, err
 	}
-	if len(rows) == 0 {
-		return nil, 0, notFound("thread")
+	if len(records) == 0 { // no member since
+		return threads.ThreadRecord{}, notFound("thread")
 	}
-	return &rows[0], me, nil
+	return records[0], nil
 }
