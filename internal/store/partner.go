@@ -116,10 +116,12 @@ func (s *Store) SavePartner(ctx context.Context, p threads.Partner) error {
 // that is known already is left as it is. Of the pending ones the newest 1,000
 // are kept.
 func (s *Store) NotePartner(ctx context.Context, name, fingerprint string, now time.Time) (threads.Partner, error) {
-	if p, err := s.Partner(ctx, name); err == nil {
-		return p, nil
+	known, err := s.Partner(ctx, name)
+	var refused *threads.Error
+	if !errors.As(err, &refused) {
+		return known, err
 	}
-	err := s.change(ctx, func(tx *sqlx.Tx) error {
+	err = s.change(ctx, func(tx *sqlx.Tx) error {
 		_, err := tx.ExecContext(ctx, s.bind(`
 			INSERT INTO partner (name, state, key_id, fingerprint, verified, hold, added)
 			VALUES (?, ?, '', ?, FALSE, '', ?) ON CONFLICT DO NOTHING`),

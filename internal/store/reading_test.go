@@ -187,9 +187,6 @@ func TestNobodyReadsWhatTheyAreNoMemberOf(t *testing.T) {
 			if channels, _, err := w.r.Channels(ctx, person, threads.Page{}); err != nil || len(channels) != 0 {
 				t.Errorf("%q sees channels %v, %v", person, channels, err)
 			}
-			if entries, _, err := w.r.Entries(ctx, person, 0, 100); err != nil || len(entries) != 0 {
-				t.Errorf("%q sees entries %v, %v", person, entries, err)
-			}
 			if hits, _, err := w.r.Search(ctx, person, "crane", threads.Page{}); err != nil || len(hits) != 0 {
 				t.Errorf("%q finds %v, %v", person, hits, err)
 			}
