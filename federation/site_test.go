@@ -106,8 +106,15 @@ func (s *site) open() {
 		s.t.Fatal(err)
 	}
 	public := s.key.Public().(ed25519.PublicKey)
+	recent := federation.NewRecent(s.name, logs{s.store})
 	s.journal = journal.New(journal.Options{
-		Store: s.store, Clock: s.now,
+		Store: s.store, Clock: s.now, Committed: func(c journal.Commit) {
+			var entries []threads.Entry
+			for _, e := range c.Entries {
+				entries = append(entries, threads.Entry{Pos: e.Pos, Event: e.Event, Void: e.Void})
+			}
+			recent.Committed(entries)
+		},
 		Pen: threads.Pen{
 			Server: s.name, Key: threads.Key{ID: federation.KeyID(s.name, public), Public: public},
 			Sign:   func(m []byte) []byte { return ed25519.Sign(s.key, m) },
@@ -115,7 +122,7 @@ func (s *site) open() {
 		},
 	})
 	s.exchange, err = federation.New(federation.Options{
-		Server: s.name, Key: s.key, Journal: s.journal, Logs: logs{s.store}, Neighbours: s.store, Partners: s.store,
+		Server: s.name, Key: s.key, Journal: s.journal, Logs: recent, Neighbours: s.store, Partners: s.store,
 		Deliveries: s.store, Invitations: s.store, People: s.store,
 		Do: func(ctx context.Context, o federation.Order) error {
 			_, err := s.journal.Do(ctx, journal.Request{Actor: o.Actor, Key: o.Key, Now: o.Now, Command: o.Command})

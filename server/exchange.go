@@ -17,10 +17,10 @@ import (
 )
 
 // federationOptions are the parts that reach partners and what they reach here.
-func (s *Server) federationOptions(key ed25519.PrivateKey, version string) federation.Options {
+func (s *Server) federationOptions(key ed25519.PrivateKey, version string, recent *federation.Recent) federation.Options {
 	return federation.Options{
 		Server: s.config.Server(), Key: key, Open: s.config.Federation.Mode == config.Open,
-		Journal: s.journal, Logs: logs{s.store}, Neighbours: s.store, Partners: s.store,
+		Journal: s.journal, Logs: recent, Neighbours: s.store, Partners: s.store,
 		Deliveries: s.store, Invitations: s.store, People: s.store,
 		Do:        s.carryOut,
 		Transport: federation.NewTransport(s.config.Federation.AllowNetworks, nil),
@@ -41,6 +41,15 @@ func (s *Server) carryOut(ctx context.Context, o federation.Order) error {
 	}
 	_, err := s.journal.Do(ctx, r)
 	return err
+}
+
+// entriesOf are the events of a commit.
+func entriesOf(c journal.Commit) []threads.Entry {
+	entries := make([]threads.Entry, len(c.Entries))
+	for i, e := range c.Entries {
+		entries[i] = threads.Entry{Pos: e.Pos, Event: e.Event, Void: e.Void}
+	}
+	return entries
 }
 
 // logs are the store's logs as partners get them.

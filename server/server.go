@@ -79,6 +79,7 @@ func (s *Server) build(key ed25519.PrivateKey, version string) error {
 	public := key.Public().(ed25519.PublicKey)
 	name := s.config.Server()
 	s.health.ping = s.store.Ping
+	recent := federation.NewRecent(name, logs{s.store})
 	s.journal = journal.New(journal.Options{
 		Store: s.store,
 		Pen: threads.Pen{
@@ -87,10 +88,13 @@ func (s *Server) build(key ed25519.PrivateKey, version string) error {
 			Sign:   func(message []byte) []byte { return ed25519.Sign(key, message) },
 			Random: random16,
 		},
-		Clock:     s.clock,
-		Committed: metrics.committed,
+		Clock: s.clock,
+		Committed: func(c journal.Commit) {
+			metrics.committed(c)
+			recent.Committed(entriesOf(c))
+		},
 	})
-	if s.federation, err = federation.New(s.federationOptions(key, version)); err != nil {
+	if s.federation, err = federation.New(s.federationOptions(key, version, recent)); err != nil {
 		return err
 	}
 	s.api, err = api.New(s.apiOptions(version))

@@ -45,8 +45,8 @@ type Options struct {
 	Pen threads.Pen
 	// Clock times commits and nothing else.
 	Clock func() time.Time
-	// Committed is called after each commit and before anybody is answered; nil
-	// for none. It must not block.
+	// Committed is called after each commit, before anybody is answered or woken;
+	// nil for none. It must not block.
 	Committed func(Commit)
 }
 

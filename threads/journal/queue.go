@@ -172,10 +172,10 @@ func (j *Journal) transact(ctx context.Context, group []*task) (bad int, err err
 		j.forget()
 		return bad, unavailable(err)
 	}
-	j.publish(b)
 	if j.commit != nil && len(b.entries) > 0 {
 		j.commit(Commit{Entries: b.entries, Took: j.queue.clock().Sub(begun), Waited: j.room.count})
 	}
+	j.publish(b)
 	return -1, nil
 }
 
