@@ -1,4 +1,4 @@
-.PHONY: run check lint test race bench sim replay
+.PHONY: run check lint test race bench sim import replay kill
 
 # What a newcomer runs first: two organisations in conversation on this machine.
 run:
@@ -35,7 +35,20 @@ SEEDS ?= 1-20000
 sim:
 	go test ./internal/sim -run Campaign -count=1 -timeout 0 -v -args -sim.seeds=$(SEEDS)
 
-# A mailing-list archive lived through again by three servers: make replay MBOX=FILE
+# Campaigns with three real servers, two on SQLite and one on PostgreSQL.
+PROCESSES = go test ./internal/sim -count=1 -timeout 2h -v
+
+# A mailing-list archive imported on one server, the same at all: make import MBOX=FILE
+import:
+	@[ -f "$(MBOX)" ] || { echo "make import MBOX=FILE: name a mailing-list archive"; exit 1; }
+	$(PROCESSES) -run TestAnImportedArchive -args -process.mbox="$(abspath $(MBOX))"
+
+# The archive lived through again, each server stopped a third of the time: make replay MBOX=FILE
 replay:
 	@[ -f "$(MBOX)" ] || { echo "make replay MBOX=FILE: name a mailing-list archive"; exit 1; }
-	go test ./internal/sim -run Replay -count=1 -timeout 1h -v -args -replay.mbox="$(abspath $(MBOX))"
+	$(PROCESSES) -run TestAReplayedArchive -args -process.mbox="$(abspath $(MBOX))"
+
+# Servers killed under load: KILLS=N times.
+KILLS ?= 50
+kill:
+	$(PROCESSES) -run TestServersKilledUnderLoad -args -process.kills=$(KILLS)

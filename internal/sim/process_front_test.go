@@ -1,0 +1,74 @@
+package sim_test
+
+import (
+	"net"
+	"net/http"
+	"net/http/httputil"
+	"net/url"
+	"strings"
+	"sync"
+	"testing"
+)
+
+// front is the proxy through which a server's partners reach it. What it does
+// not let through it breaks off without an answer, as a broken network does.
+type front struct {
+	name string // HOST:PORT, which is the server's name
+
+	mu      sync.Mutex
+	refused []string // servers whose requests do not pass; "*" is everybody's
+}
+
+// newFront listens for partners of the server at the address.
+func newFront(t *testing.T, address string) *front {
+	t.Helper()
+	l, err := net.Listen("tcp", freeAddress(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := &front{name: l.Addr().String()}
+	proxy := httputil.NewSingleHostReverseProxy(&url.URL{Scheme: "http", Host: address})
+	proxy.ErrorHandler = func(http.ResponseWriter, *http.Request, error) { panic(http.ErrAbortHandler) }
+	server := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !f.passes(r) {
+			panic(http.ErrAbortHandler)
+		}
+		proxy.ServeHTTP(w, r)
+	})}
+	go func() { _ = server.Serve(l) }() // until it is closed
+	t.Cleanup(func() { _ = server.Close() })
+	return f
+}
+
+// passes judges a request by the server that signed it.
+func (f *front) passes(r *http.Request) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, server := range f.refused {
+		if server == "*" || strings.Contains(r.Header.Get("Signature"), "//"+server+"/") {
+			return false
+		}
+	}
+	return true
+}
+
+func (f *front) refuse(servers ...string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.refused = servers
+}
+
+// cutOff refuses all traffic between a server and the others, in both directions.
+func cutOff(h *house, others ...*house) {
+	h.front.refuse("*")
+	for _, o := range others {
+		o.front.refuse(h.name)
+	}
+}
+
+// heal lets all traffic through again.
+func heal(houses ...*house) {
+	for _, h := range houses {
+		h.front.refuse()
+	}
+}
