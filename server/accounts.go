@@ -8,18 +8,20 @@ import (
 
 	"github.com/google/uuid"
 
-	"meridian/api"
 	"meridian/threads"
 )
 
 // NewAccount is the input of people.add.
 type NewAccount struct {
-	Name     string `json:"name"`
-	Shown    string `json:"shown,omitempty"`    // what others see; Name where it is empty
-	Zone     string `json:"zone,omitempty"`     // IANA time zone
-	Password string `json:"password,omitempty"` // "" for none: the person cannot sign in with one
-	Admin    bool   `json:"admin,omitempty"`
-	Bot      bool   `json:"bot,omitempty"`
+	Name  string `json:"name"`
+	Shown string `json:"shown,omitempty"` // what others see; Name where it is empty
+	Zone  string `json:"zone,omitempty"`  // IANA time zone
+	// Hash is the password's, made by the asker with api.HashPassword: so the
+	// password stays there, and the server's memory small. "" is for a person who
+	// cannot sign in with one.
+	Hash  string `json:"hash,omitempty"`
+	Admin bool   `json:"admin,omitempty"`
+	Bot   bool   `json:"bot,omitempty"`
 }
 
 // Account is a person of this server, as people.add and people.disable answer.
@@ -36,15 +38,8 @@ func accountOf(p threads.PersonRecord) Account {
 }
 
 func (s *Server) addPerson(ctx context.Context, in NewAccount) (Account, error) {
-	hash := ""
-	if in.Password != "" {
-		var err error
-		if hash, err = api.HashPassword(in.Password); err != nil {
-			return Account{}, threads.Refuse(threads.Invalid, "password", "", err.Error())
-		}
-	}
 	person, err := s.store.CreatePerson(ctx, threads.NewPerson{
-		ID: threads.PersonID(s.config.Server(), random16()), Name: in.Name, Shown: in.Shown, Password: hash,
+		ID: threads.PersonID(s.config.Server(), random16()), Name: in.Name, Shown: in.Shown, Password: in.Hash,
 		Zone: in.Zone, Admin: in.Admin, Bot: in.Bot, Created: s.clock(),
 	})
 	if err == nil {

@@ -13,6 +13,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"meridian/api"
 	"meridian/config"
 	"meridian/server"
 )
@@ -105,18 +106,22 @@ func (h *house) populate(ctx context.Context) error {
 		return err
 	}
 	for i, person := range h.people {
-		in := server.NewAccount{Name: person.name, Shown: person.shown, Zone: h.zone, Admin: i == 0, Password: strings.ToLower(rand.Text()[:14])}
+		p := demoPerson{Name: person.shown, Password: strings.ToLower(rand.Text()[:14])}
+		hash, err := api.HashPassword(p.Password)
+		if err != nil {
+			return err
+		}
+		in := server.NewAccount{Name: person.name, Shown: person.shown, Zone: h.zone, Admin: i == 0, Hash: hash}
 		var made server.Account
 		if err := h.call(ctx, "people.add", in, &made); err != nil {
 			return err
 		}
-		p := demoPerson{Address: made.Address, Name: person.shown, Password: in.Password}
 		var session struct{ Token string }
-		err := h.visitor("").call(ctx, http.MethodPost, "/sessions", map[string]any{"name": person.name, "password": in.Password}, &session)
-		if err != nil {
+		signIn := map[string]any{"name": person.name, "password": p.Password}
+		if err := h.visitor("").call(ctx, http.MethodPost, "/sessions", signIn, &session); err != nil {
 			return err
 		}
-		p.Token = session.Token
+		p.Address, p.Token = made.Address, session.Token
 		h.signedIn = append(h.signedIn, p)
 	}
 	return nil

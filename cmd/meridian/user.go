@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"meridian/api"
 	"meridian/server"
 )
 
@@ -34,15 +35,11 @@ func userAddCommand() *cobra.Command {
 		Args:  cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			in.Name = args[0]
-			var made string
-			var err error
-			if fromStdin {
-				in.Password, err = readPassword(c.InOrStdin())
-			} else {
-				made = rand.Text()
-				in.Password = made
-			}
+			password, made, err := newPassword(c.InOrStdin(), fromStdin)
 			if err != nil {
+				return err
+			}
+			if in.Hash, err = api.HashPassword(password); err != nil {
 				return err
 			}
 			added := addedUser{Password: made}
@@ -67,6 +64,16 @@ func userAddCommand() *cobra.Command {
 	c.Flags().StringVar(&in.Shown, "show-as", "", "the name that others see (default NAME)")
 	c.Flags().StringVar(&in.Zone, "zone", "", "time zone, such as Europe/Berlin")
 	return c
+}
+
+// newPassword is read from r, or made here and to be shown.
+func newPassword(r io.Reader, fromStdin bool) (password, made string, err error) {
+	if fromStdin {
+		password, err = readPassword(r)
+		return password, "", err
+	}
+	made = rand.Text()
+	return made, made, nil
 }
 
 // maxPasswordLine bounds what is read, in bytes.
