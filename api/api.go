@@ -85,17 +85,17 @@ func New(o Options) (*API, error) {
 }
 
 func (a *API) prepare(registry prometheus.Registerer) (err error) {
-	var errs [9]error
+	var errs [8]error
 	a.metrics, errs[0] = newMetrics(registry)
 	a.sessions, errs[1] = newSessions(a.Tokens)
-	a.verifier, errs[2] = newVerifier(a.limits.PasswordChecks)
+	a.verifier = newVerifier(a.limits.PasswordChecks)
 	person, address := a.limits.PersonRate, a.limits.AnonymousRate
 	a.rates.person, errs[3] = newLimiter(rate.Limit(person), person*burstSeconds)
 	a.rates.address, errs[4] = newLimiter(rate.Limit(address), address*burstSeconds)
 	a.rates.signIn, errs[5] = newLimiter(rate.Limit(a.limits.SignIns)/60, a.limits.SignIns)
 	a.names, errs[6] = newNames(a.People)
 	a.places, errs[7] = newPlaces()
-	a.viewers, errs[8] = lru.New[threads.Hash, string](maxViewers)
+	a.viewers, errs[2] = lru.New[threads.Hash, string](maxViewers)
 	if err := errors.Join(errs[:]...); err != nil {
 		return err
 	}

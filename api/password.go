@@ -33,12 +33,20 @@ func HashPassword(password string) (string, error) {
 	if len(password) < MinPassword || len(password) > MaxPassword {
 		return "", fmt.Errorf("a password has %d to %d bytes", MinPassword, MaxPassword)
 	}
-	salt := make([]byte, argonSalt)
-	rand.Read(salt) // never fails (crypto/rand)
-	key := argon2.IDKey([]byte(password), salt, argonTime, argonMemory, argonThreads, argonKey)
+	salt := random(argonSalt)
+	return writePHC(salt, argon2.IDKey([]byte(password), salt, argonTime, argonMemory, argonThreads, argonKey)), nil
+}
+
+func random(n int) []byte {
+	b := make([]byte, n)
+	rand.Read(b) // never fails (crypto/rand)
+	return b
+}
+
+func writePHC(salt, key []byte) string {
 	b64 := base64.RawStdEncoding
 	return fmt.Sprintf("$argon2id$v=%d$m=%d,t=%d,p=%d$%s$%s",
-		argon2.Version, argonMemory, argonTime, argonThreads, b64.EncodeToString(salt), b64.EncodeToString(key)), nil
+		argon2.Version, argonMemory, argonTime, argonThreads, b64.EncodeToString(salt), b64.EncodeToString(key))
 }
 
 // phc is a parsed PHC string.
@@ -74,12 +82,8 @@ type verifier struct {
 	decoy string // checked for names that do not exist, so that they take as long
 }
 
-func newVerifier(atOnce int) (*verifier, error) {
-	decoy, err := HashPassword(rand.Text())
-	if err != nil {
-		return nil, err
-	}
-	return &verifier{slots: make(chan struct{}, atOnce), decoy: decoy}, nil
+func newVerifier(atOnce int) *verifier {
+	return &verifier{slots: make(chan struct{}, atOnce), decoy: writePHC(random(argonSalt), random(argonKey))}
 }
 
 // matches reports whether the password has the hash; an empty hash matches

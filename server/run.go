@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"errors"
+	"runtime/debug"
 	"time"
 
 	"meridian/federation"
@@ -25,6 +26,7 @@ func (s *Server) Run(ctx context.Context) error {
 		go d.serve(failed)
 	}
 	running := s.start(ctx)
+	debug.FreeOSMemory() // a start leaves more garbage than a quiet server makes in hours
 	s.health.ready.Store(true)
 	s.log.Info("ready", "url", s.config.PublicURL,
 		"listen", open.public.listener.Addr().String(), "admin_listen", open.admin.listener.Addr().String())
