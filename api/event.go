@@ -32,10 +32,8 @@ type EventData struct{}
 func (EventData) Schema(r huma.Registry) *huma.Schema {
 	s := &huma.Schema{Description: "By type: message.* and reaction.set the message, thread.* the thread, channel.* the channel, " +
 		"member.* the member, server.removed the server, resync nothing."}
-	for _, of := range []*huma.Schema{
+	s.AnyOf = []*huma.Schema{
 		schemaIn[Message](r), schemaIn[Thread](r), schemaIn[Channel](r), schemaIn[MemberChange](r), schemaIn[ServerChange](r), schemaIn[Nothing](r),
-	} {
-		s.AnyOf = append(s.AnyOf, of)
 	}
 	return s
 }
