@@ -236,7 +236,7 @@ func (c *Courier) Step(ctx context.Context, now time.Time) (time.Time, error) {
 		return now.Add(time.Second), err
 	}
 	if code, _ := a.refused(); code != "" {
-		return now.Add(lookEvery), nil
+		return now.Add(lookEvery), c.giveUp(ctx, now)
 	}
 	c.pinned = nil
 	if a.partner.State == threads.PartnerAllowed {
@@ -250,12 +250,34 @@ func (c *Courier) Step(ctx context.Context, now time.Time) (time.Time, error) {
 	}
 	next, err := c.work(ctx, now)
 	if failed := c.failed(err, now); failed {
-		next, err = c.retryAt, nil
+		next, err = c.retryAt, c.giveUp(ctx, now)
 	}
 	if err != nil {
 		return now.Add(time.Second), err
 	}
 	return c.save(ctx, now, next)
+}
+
+// giveUp has others asked for what is wanted of a server that cannot be asked now. When it can be, the
+// comparison shows what is still lacking.
+func (c *Courier) giveUp(ctx context.Context, now time.Time) error {
+	c.mu.Lock()
+	wants := c.inbox.wants
+	c.inbox.wants = nil
+	c.mu.Unlock()
+	c.takeWants(wants, now)
+	for _, id := range slices.SortedFunc(maps.Keys(c.wants), strings.Compare) {
+		ch, err := c.x.Journal.Channel(ctx, id)
+		if err != nil {
+			return err
+		}
+		w := c.wants[id]
+		delete(c.wants, id)
+		if ch != nil {
+			c.passOn(w, ch)
+		}
+	}
+	return nil
 }
 
 // wait is the step of a server that is not to be tried yet.
@@ -305,9 +327,7 @@ func (c *Courier) open(ctx context.Context, now time.Time) error {
 func (c *Courier) work(ctx context.Context, now time.Time) (time.Time, error) {
 	if !now.Before(c.keyAt) {
 		c.keyAt = now.Add(keyCheckEvery + time.Duration(c.x.Jitter()*float64(keyCheckEvery/4)))
-		if err := c.checkKey(ctx); err != nil {
-			return now, err
-		}
+		c.checkKey(ctx)
 	}
 	if !now.Before(c.compareAt) {
 		if err := c.compare(ctx, now); err != nil {
@@ -331,17 +351,12 @@ func (c *Courier) work(ctx context.Context, now time.Time) (time.Time, error) {
 	return earliest(next, c.compareAt, c.nextWant(), c.people), err
 }
 
-// checkKey looks whether a partner's document still shows the pinned key. Not reaching it says
-// nothing about the key.
-func (c *Courier) checkKey(ctx context.Context) error {
-	a, err := c.x.acquaintance(ctx, c.name)
-	if err != nil || a.partner.State != threads.PartnerAllowed {
-		return err
-	}
+// checkKey looks whether the server's document still shows the key by which it is known. Not reaching
+// it says nothing about the key.
+func (c *Courier) checkKey(ctx context.Context) {
 	if err := c.x.checkKey(ctx, c.name); err != nil {
 		c.x.Log.Debug("key not checked", "partner", c.name, "error", err)
 	}
-	return nil
 }
 
 // spread is d, a quarter more or less.

@@ -164,3 +164,29 @@ func TestProfilesOfMembersAreKnownEverywhere(t *testing.T) {
 		}
 	}
 }
+
+func TestMembersWhoAreNoPartnersExchangeTheChannelAndNothingElse(t *testing.T) {
+	a, b, c := newSite(t), newSite(t), newSite(t)
+	befriend(t, a, b)
+	befriend(t, a, c)
+	ana, ben, cem := a.person("ana"), b.person("ben"), c.person("cem")
+	channel, thread, _ := found(a, ana.ID, "full")
+	join(t, a, ana.ID, channel, b, ben)
+	join(t, a, ana.ID, channel, c, cem)
+	same(t, channel, a, b, c)
+	a.close()
+	post(b, ben.ID, channel, thread, "Without the host.")
+	same(t, channel, b, c)
+	own, _, _ := found(b, ben.ID, "full")
+	if _, err := b.exchange.Invite(context.Background(), ben.ID, own, cem.Address, threads.RoleMember); err == nil {
+		t.Error("a server that is no partner was invited")
+	}
+	if _, err := b.exchange.BlockPartner(context.Background(), c.name); err != nil {
+		t.Fatal(err)
+	}
+	kept := post(b, ben.ID, channel, thread, "Not for the blocked.")
+	time.Sleep(300 * time.Millisecond)
+	if events, _ := c.store.EventsByID(context.Background(), channel, []threads.Hash{kept}); len(events) != 0 {
+		t.Error("a blocked member was sent something")
+	}
+}

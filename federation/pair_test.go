@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"meridian/internal/store/pgtest"
 	"meridian/threads"
 )
 
@@ -47,4 +48,27 @@ func TestWhatIsPostedOnOneServerIsReadOnTheOther(t *testing.T) {
 		post(a, ana.ID, channel, thread, fmt.Sprint("Thanks ", i))
 	}
 	same(t, channel, a, b)
+}
+
+func TestServersOnBothDatabasesHoldTheSame(t *testing.T) {
+	a, b := newSite(t), newSiteOn(t, pgtest.URL(t))
+	befriend(t, a, b)
+	ana, ben := a.person("ana"), b.person("ben")
+	for _, side := range []struct {
+		host, guest *site
+		owner, at   threads.PersonRecord
+	}{{a, b, ana, ben}, {b, a, ben, ana}} {
+		channel, thread, first := found(side.host, side.owner.ID, "full")
+		join(t, side.host, side.owner.ID, channel, side.guest, side.at)
+		same(t, channel, a, b)
+		for i := range 30 {
+			id := post(a, ana.ID, channel, thread, fmt.Sprint("ana ", i))
+			post(b, ben.ID, channel, thread, fmt.Sprint("ben ", i))
+			if i%10 == 0 {
+				a.do(ana.ID, threads.Erase{Channel: channel, Target: id})
+			}
+		}
+		side.host.do(side.owner.ID, threads.Edit{Channel: channel, Target: first, Body: "It leaks at the flange."})
+		same(t, channel, a, b)
+	}
 }

@@ -161,25 +161,31 @@ func (x *Exchange) hold(ctx context.Context, p threads.Partner, why string) erro
 	return x.savePartner(ctx, p)
 }
 
-// checkKey compares what a partner shows with what is pinned: another key puts it on hold, the same
-// one proves the name by TLS.
+// checkKey compares what a server shows with what is known of it: a partner that shows another key
+// than the pinned one is put on hold; the same key proves the name by TLS, also that of a member of a
+// shared channel that is no partner.
 func (x *Exchange) checkKey(ctx context.Context, name string) error {
 	found, err := x.fetchWellKnown(ctx, name)
 	if err != nil {
 		return err
 	}
-	p, err := x.partner(ctx, name)
-	if err != nil || p.State != threads.PartnerAllowed {
+	x.forget(name)
+	a, err := x.acquaintance(ctx, name)
+	if err != nil {
 		return err
 	}
-	if !slices.ContainsFunc(found.Keys, func(k threads.Key) bool { return k.ID == p.Key.ID && k.Public.Equal(p.Key.Public) }) {
+	shows := func(k threads.Key) bool {
+		return slices.ContainsFunc(found.Keys, func(f threads.Key) bool { return f.Public.Equal(k.Public) })
+	}
+	p := a.partner
+	switch {
+	case p.State == threads.PartnerAllowed && !shows(p.Key):
 		return x.hold(ctx, p, keyChanged(p.Key, found.Keys[len(found.Keys)-1]))
+	case p.State == "" || p.Verified || p.State == threads.PartnerPending && !slices.ContainsFunc(a.members, shows):
+		return nil
 	}
-	if !p.Verified {
-		p.Verified = true
-		return x.savePartner(ctx, p)
-	}
-	return nil
+	p.Verified = true
+	return x.savePartner(ctx, p)
 }
 
 // keyCheckEvery is how often a partner's document is compared with what is pinned.

@@ -82,6 +82,11 @@ func (l logs) LogEvents(ctx context.Context, channel threads.Hash, from threads.
 
 func newSite(t testing.TB) *site {
 	t.Helper()
+	return newSiteOn(t, "sqlite:"+filepath.Join(t.TempDir(), "meridian.db"))
+}
+
+func newSiteOn(t testing.TB, database string) *site {
+	t.Helper()
 	board := &switchboard{}
 	listener := httptest.NewServer(board)
 	t.Cleanup(listener.Close)
@@ -91,7 +96,7 @@ func newSite(t testing.TB) *site {
 	}
 	s := &site{
 		t: t, name: listener.Listener.Addr().String(), key: key, handler: board,
-		path: "sqlite:" + filepath.Join(t.TempDir(), "meridian.db"), now: time.Now,
+		path: database, now: time.Now,
 	}
 	s.open()
 	t.Cleanup(func() { s.close() })

@@ -39,6 +39,9 @@ func (c *Courier) load(ctx context.Context, now time.Time) error {
 	c.x.mu.Unlock()
 	c.compareAt = now.Add(time.Duration(c.x.Jitter() * float64(startSpread) * float64(others)))
 	c.keyAt = c.compareAt.Add(c.x.spread(keyCheckEvery))
+	if !p.Verified {
+		c.keyAt = c.compareAt
+	}
 	c.loaded = true
 	return nil
 }
