@@ -41,7 +41,7 @@ type newAccountBody struct {
 type changeAccount struct {
 	Address string `path:"address" maxLength:"320" doc:"name@server"`
 	Body    struct {
-		Disabled bool `json:"disabled" doc:"Either way every token of theirs is revoked at Once."`
+		Disabled bool `json:"disabled" doc:"Either way every token of theirs is revoked at once."`
 	}
 }
 

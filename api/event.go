@@ -90,7 +90,6 @@ type item struct {
 	told    []string     // whom it is to tell now
 	quiet   []byte       // a WebSocket text frame with notify false
 	loud    []byte       // the same with notify true; nil where nobody is told
-	payload int          // where the JSON starts in quiet
 	drop    dropped      // its text was erased since
 }
 
@@ -105,13 +104,7 @@ func (i *item) frame(person string) []byte {
 }
 
 // json is the event object that the person gets.
-func (i *item) json(person string) json.RawMessage {
-	frame := i.frame(person)
-	if len(frame) == len(i.quiet) {
-		return frame[i.payload:]
-	}
-	return frame[bytes.IndexByte(frame, '{'):]
-}
+func (i *item) json(person string) json.RawMessage { return payloadOf(i.frame(person)) }
 
 // encoder turns journal entries into items.
 type encoder struct{ a *API }
@@ -300,7 +293,6 @@ func (c encoder) fill(i *item, data any, at time.Time) error {
 	start := fmt.Sprintf(`{"cursor":%q,"type":%q,"at":%q,"data":`, cursorOf(i.pos, c.a.clock()), i.kind, at.Format(time.RFC3339Nano))
 	body := bytes.TrimRight(encoded.Bytes(), "\n")
 	i.quiet = textFrame(start, body, `,"notify":false}`)
-	i.payload = bytes.IndexByte(i.quiet[1:], '{') + 1
 	if len(i.told) > 0 {
 		i.loud = textFrame(start, body, `,"notify":true}`)
 	}

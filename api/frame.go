@@ -35,6 +35,17 @@ func appendHeader(dst []byte, op byte, length int) []byte {
 	return binary.BigEndian.AppendUint64(append(dst, 127), uint64(length))
 }
 
+// payloadOf is what a frame of a server carries.
+func payloadOf(frame []byte) []byte {
+	switch frame[1] {
+	case 126:
+		return frame[4:]
+	case 127:
+		return frame[maxHeader:]
+	}
+	return frame[2:]
+}
+
 // textFrame is one text message of the parts.
 func textFrame(start string, body []byte, end string) []byte {
 	length := len(start) + len(body) + len(end)

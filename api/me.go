@@ -33,7 +33,7 @@ type Token struct {
 type NewToken struct {
 	ID     string `json:"id"`
 	Label  string `json:"label"`
-	Secret string `json:"token" doc:"Send it as Authorization: Bearer TOKEN. It is shown this Once."`
+	Secret string `json:"token" doc:"Send it as Authorization: Bearer TOKEN. It is shown this once."`
 }
 
 func tokenOf(c *caller) func(threads.Token) Token {
@@ -128,7 +128,7 @@ func (a *API) tokenRoutes() {
 	})
 	register(a, operation{
 		method: http.MethodDelete, path: "/me/tokens/{id}", id: "revoke-token", tag: "me",
-		summary: "Revoke a token of yours, at Once and for good",
+		summary: "Revoke a token of yours, at once and for good",
 	}, func(ctx context.Context, c *caller, in *struct {
 		ID string `path:"id" maxLength:"64"`
 	},

@@ -62,7 +62,7 @@ func (a *API) memberRoutes() {
 	}, a.members)
 	register(a, operation{
 		method: http.MethodPost, path: "/channels/{id}/members", id: "add-member", tag: "members", status: http.StatusCreated,
-		summary: "Bring a person in, as an owner: those of the host's server join at Once (201), others are invited (202)",
+		summary: "Bring a person in, as an owner: those of the host's server join at once (201), others are invited (202)",
 	}, a.addMember)
 	register(a, operation{
 		method: http.MethodPatch, path: "/channels/{id}/members/{address}", id: "change-role", tag: "members",

@@ -17,7 +17,7 @@ import (
 
 // Session is a fresh sign-in.
 type Session struct {
-	Token  string `json:"token" doc:"Send it as Authorization: Bearer TOKEN. It is shown this Once."`
+	Token  string `json:"token" doc:"Send it as Authorization: Bearer TOKEN. It is shown this once."`
 	Person Person `json:"person"`
 }
 

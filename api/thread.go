@@ -261,10 +261,22 @@ func (a *API) changeThread(ctx context.Context, c *caller, in *changeThread) (*v
 	if b.BlockedBy != nil {
 		content.BlockedBy = flags(t.BlockedBy, *b.BlockedBy)
 	}
-	if _, err := a.do(ctx, c, threads.ChangeThread{Channel: t.Channel, Content: content}); err != nil {
-		return nil, err
+	if changes(content) {
+		if _, err := a.do(ctx, c, threads.ChangeThread{Channel: t.Channel, Content: content}); err != nil {
+			return nil, err
+		}
 	}
 	return a.thread(ctx, c, in.ID)
+}
+
+// changes reports whether anything is set.
+func changes(t threads.ThreadContent) bool {
+	for _, field := range []*string{t.Title, t.Objective, t.State, t.Assignee, t.Start, t.Due} {
+		if field != nil {
+			return true
+		}
+	}
+	return len(t.Labels)+len(t.BlockedBy) > 0
 }
 
 func (a *API) markRead(ctx context.Context, c *caller, in *markRead) (*struct{}, error) {

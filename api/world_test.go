@@ -20,6 +20,7 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/prometheus/client_golang/prometheus"
+	"go.uber.org/goleak"
 
 	"meridian/api"
 	"meridian/internal/store"
@@ -28,6 +29,8 @@ import (
 )
 
 const kobo = "kobo.example"
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // world is the client interface of one server over a real journal and store.
 type world struct {
