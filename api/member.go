@@ -61,7 +61,7 @@ func (a *API) memberRoutes() {
 		summary: "Who is in a channel, or invited into it by this server",
 	}, a.members)
 	register(a, operation{
-		method: http.MethodPost, path: "/channels/{id}/members", id: "add-member", tag: "members", status: http.StatusCreated,
+		method: http.MethodPost, path: "/channels/{id}/members", id: "add-member", tag: "members", status: http.StatusCreated, also: http.StatusAccepted,
 		summary: "Bring a person in, as an owner: those of the host's server join at once (201), others are invited (202)",
 	}, a.addMember)
 	register(a, operation{

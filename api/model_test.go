@@ -2,7 +2,6 @@ package api_test
 
 import (
 	"encoding/json"
-	"flag"
 	"fmt"
 	"slices"
 	"strings"
@@ -439,15 +438,10 @@ func TestTheInterfaceIsItsModel(t *testing.T) {
 			seen[e.kind]++
 		}
 	}
-	if testing.Short() {
-		if err := flag.Set("rapid.checks", "20"); err != nil {
-			t.Fatal(err)
-		}
-	}
 	if !*campaign {
 		rapid.Check(t, check) // -rapid.checks says how often
 		for _, kind := range []string{"thread.changed", "message.edited", "message.erased", "reaction.set", "member.role", "member.removed", "channel.archived"} {
-			if seen[kind] == 0 {
+			if seen[kind] == 0 && !testing.Short() {
 				t.Errorf("in %d runs there was no %s", run, kind)
 			}
 		}

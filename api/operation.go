@@ -31,6 +31,7 @@ type operation struct {
 	tag          string
 	summary      string
 	status       int  // of success; 200 when 0
+	also         int  // another status of success, with the same body
 	open         bool // no token is needed
 }
 
@@ -78,6 +79,10 @@ func register[I, O any](a *API, op operation, handle func(context.Context, *call
 		}
 		return out, nil
 	})
+	if op.also != 0 {
+		same := full.Responses[strconv.Itoa(op.status)]
+		full.Responses[strconv.Itoa(op.also)] = &huma.Response{Description: http.StatusText(op.also), Content: same.Content}
+	}
 }
 
 func (a *API) needCaller(ctx huma.Context, next func(huma.Context)) {

@@ -47,7 +47,7 @@ func (w *world) dial(u *user, headers ...string) *line {
 	for i := 0; i < len(headers); i += 2 {
 		h.Set(headers[i], headers[i+1])
 	}
-	conn, res, err := websocket.DefaultDialer.Dial("ws"+w.http.URL[4:]+"/api/v1/stream", h)
+	conn, res, err := websocket.DefaultDialer.Dial("ws"+w.url[4:]+"/api/v1/stream", h)
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -303,7 +303,7 @@ func TestFloodsOfFramesEndTheConnection(t *testing.T) {
 // dialRaw connects without a client library.
 func dialRaw(t testing.TB, w *world, u *user) net.Conn {
 	t.Helper()
-	addr := w.http.Listener.Addr().String()
+	addr := strings.TrimPrefix(w.url, "http://")
 	c, err := net.Dial("tcp", addr)
 	if err != nil {
 		t.Fatal(err)
@@ -382,7 +382,7 @@ func TestAForeignOriginMayNotConnect(t *testing.T) {
 	w := newWorld(t, api.Limits{})
 	ana := w.user("ana", false)
 	h := http.Header{"Authorization": {"Bearer " + ana.secret}, "Origin": {"https://evil.example"}}
-	_, res, err := websocket.DefaultDialer.Dial("ws"+w.http.URL[4:]+"/api/v1/stream", h)
+	_, res, err := websocket.DefaultDialer.Dial("ws"+w.url[4:]+"/api/v1/stream", h)
 	if err == nil || res == nil || res.StatusCode != 403 {
 		t.Fatalf("%v %v", res, err)
 	}

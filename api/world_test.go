@@ -7,10 +7,12 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/json"
+	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -30,7 +32,15 @@ import (
 
 const kobo = "kobo.example"
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	code := m.Run()
+	http.DefaultClient.CloseIdleConnections()
+	if err := goleak.Find(); err != nil && code == 0 {
+		fmt.Fprintln(os.Stderr, err)
+		code = 1
+	}
+	os.Exit(code)
+}
 
 // world is the client interface of one server over a real journal and store.
 type world struct {
@@ -43,6 +53,7 @@ type world struct {
 	logged   *logs
 	api      *api.API
 	http     *httptest.Server
+	url      string
 	ahead    atomic.Int64 // how far the clock was moved on, ns
 	stop     func()
 }
@@ -111,6 +122,7 @@ func (w *world) start() {
 	done := make(chan error, 1)
 	go func() { done <- w.api.Run(ctx) }()
 	w.http = httptest.NewServer(w.api)
+	w.url = w.http.URL
 	w.stop = sync.OnceFunc(func() {
 		cancel()
 		<-done
@@ -204,7 +216,7 @@ func (w *world) send(u *user, method, path string, body any, headers ...string) 
 		}
 		reader = bytes.NewReader(raw)
 	}
-	r, err := http.NewRequest(method, w.http.URL+"/api/v1"+path, reader)
+	r, err := http.NewRequest(method, w.url+"/api/v1"+path, reader)
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -217,7 +229,7 @@ func (w *world) send(u *user, method, path string, body any, headers ...string) 
 	for i := 0; i < len(headers); i += 2 {
 		r.Header.Set(headers[i], headers[i+1])
 	}
-	res, err := w.http.Client().Do(r)
+	res, err := http.DefaultClient.Do(r)
 	if err != nil {
 		w.t.Fatal(err)
 	}
