@@ -104,6 +104,7 @@ func (s *Server) start(ctx context.Context) work {
 	r.start(stepping, step{name: "list partners", do: who.step, changed: s.journal.Changed})
 	r.start(stepping, step{name: "settle", do: s.settle})
 	r.start(stepping, step{name: "forget outcomes", do: s.forget})
+	r.start(stepping, step{name: "name heads", do: s.nameHeads})
 	return work{
 		endSockets: func() { endSockets(); <-carried },
 		endSteps:   func() { endSteps(); r.wait(); who.flush(ctx) },

@@ -188,3 +188,31 @@ func TestRemovingTheLastPersonRemovesTheServer(t *testing.T) {
 		t.Error("a server without people is still a member")
 	}
 }
+
+func TestAHostNamesHeadsOnceADayWhereThereIsSomethingNew(t *testing.T) {
+	g := newGuestbook(t)
+	day := testNow.Add(25 * time.Hour)
+	if _, due := g.host.NamingDue("kobo.example", day); due {
+		t.Error("heads are to be named where nothing was written")
+	}
+	e := g.write("something new")
+	g.arrive(e)
+	if _, due := g.host.NamingDue("kobo.example", testNow.Add(time.Hour)); due {
+		t.Error("heads are to be named within a day of the channel's creation")
+	}
+	owner, due := g.host.NamingDue("kobo.example", day)
+	if !due || owner != g.ana {
+		t.Fatalf("naming due = %v for %q, want due on behalf of the host's owner", due, owner)
+	}
+	if _, due := g.host.NamingDue("havel.example", day); due {
+		t.Error("a server that is not the host is to name heads")
+	}
+	g.kobo.now = day
+	g.command(NameHeads{Channel: g.host.ID})
+	if g.host.FinalAt(e.Header.Ref()) != e.ID {
+		t.Error("the head named is not final")
+	}
+	if _, due := g.host.NamingDue("kobo.example", day.Add(26*time.Hour)); due {
+		t.Error("heads are to be named again though nothing is new")
+	}
+}
