@@ -89,12 +89,6 @@ type PersonRecord struct {
 	Version  int64     // the newest profile has the greatest; 0 while only the id is known
 }
 
-// MemberRecord is a member of a channel.
-type MemberRecord struct {
-	Person PersonRecord
-	Role   Role
-}
-
 // Entry is an event at its place in the journal.
 type Entry struct {
 	Pos   int64

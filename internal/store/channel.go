@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
-	"strings"
 
 	"meridian/threads"
 )
@@ -93,40 +92,4 @@ func (r Reading) Channel(ctx context.Context, person string, id threads.Hash) (t
 		return threads.ChannelRecord{}, fmt.Errorf("read channel: %w", err)
 	}
 	return row.record(), nil
-}
-
-// Members lists the members of a channel of which the person is one.
-func (r Reading) Members(ctx context.Context, person string, channel threads.Hash, page threads.Page) ([]threads.MemberRecord, string, error) {
-	after, err := numbersOf(page, 1)
-	if err != nil {
-		return nil, "", err
-	}
-	in, err := r.member(ctx, person, channel)
-	if err != nil {
-		return nil, "", err
-	}
-	from := int64(0)
-	if after != nil {
-		from = after[0]
-	}
-	var rows []struct {
-		personRow
-		Number int64
-		Role   string
-	}
-	query := strings.Replace(personSelect, "SELECT", "SELECT p.id AS number, mb.role AS role,", 1) + `
-		JOIN membership mb ON mb.person = p.id WHERE mb.channel = ? AND mb.person > ? ORDER BY mb.person LIMIT ?`
-	if err := r.s.list(ctx, &rows, query, in.Number, from, page.Size()+1); err != nil {
-		return nil, "", fmt.Errorf("list members: %w", err)
-	}
-	next := ""
-	if len(rows) > page.Size() {
-		rows = rows[:page.Size()]
-		next = cursorAfter(strconv.FormatInt(rows[len(rows)-1].Number, 10))
-	}
-	members := make([]threads.MemberRecord, len(rows))
-	for i := range rows {
-		members[i] = threads.MemberRecord{Person: rows[i].record(), Role: threads.Role(rows[i].Role)}
-	}
-	return members, next, nil
 }
