@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/ed25519"
 	"errors"
+	"fmt"
 	"maps"
 	"math"
 	"net/http"
@@ -11,6 +12,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"golang.org/x/time/rate"
 
 	"meridian/threads"
 )
@@ -33,6 +36,7 @@ type Courier struct {
 	mu       sync.Mutex
 	inbox    inbox
 	inFlight int                   // exchanges of that server being answered
+	rate     *rate.Limiter         // of its exchanges
 	busy     map[threads.Hash]bool // channels of the batch that is being pushed
 	state    threads.Exchange
 
@@ -80,6 +84,7 @@ func (x *Exchange) courier(name string) *Courier {
 			x: x, name: name, woken: make(chan struct{}, 1), busy: map[threads.Hash]bool{},
 			lanes: map[threads.Hash]*lane{}, wants: map[threads.Hash]*want{}, acked: map[threads.Hash]map[threads.LogID]int64{},
 			offered: map[string]bool{}, deep: map[threads.Hash]bool{},
+			rate: rate.NewLimiter(rate.Limit(x.Rate), rateBurst*x.Rate),
 		}
 		x.couriers[name] = c
 	}
@@ -173,15 +178,19 @@ func (c *Courier) claimed(s standing) {
 	})
 }
 
-// admit counts an exchange of the server in, unless too many are being answered.
-func (c *Courier) admit() bool {
+// admit counts an exchange of the server in, unless too many are being answered or came lately; then
+// it says so.
+func (c *Courier) admit(now time.Time) (refused string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.inFlight == maxInFlight {
-		return false
+	switch {
+	case c.inFlight == maxInFlight:
+		return fmt.Sprintf("at most %d exchanges of one server are answered at a time", maxInFlight)
+	case !c.rate.AllowN(now, 1):
+		return fmt.Sprintf("at most %d exchanges a second of one server are answered in the long run", c.x.Rate)
 	}
 	c.inFlight++
-	return true
+	return ""
 }
 
 func (c *Courier) leave() {

@@ -22,11 +22,12 @@ const ProtocolVersion = 1
 // exchangeTime is the total deadline of one exchange, either way.
 const exchangeTime = 30 * time.Second
 
-// Options are what an Exchange is made of. All fields but Open and Registry are required.
+// Options are what an Exchange is made of. All fields but Open, Rate and Registry are required.
 type Options struct {
 	Server string // this server's canonical name
 	Key    ed25519.PrivateKey
 	Open   bool // strangers become partners at first contact
+	Rate   int  // exchanges a second that one server may make; defaultRate for 0
 
 	Journal     Journal
 	Logs        Logs
@@ -65,8 +66,14 @@ type Exchange struct {
 	leases   map[threads.Hash]lease
 }
 
+// defaultRate is ample for honest servers: one exchange carries up to 500 events.
+const defaultRate = 200
+
 // New is an exchange that has made no contact yet.
 func New(o Options) (*Exchange, error) {
+	if o.Rate == 0 {
+		o.Rate = defaultRate
+	}
 	if _, err := ParseServerName(o.Server); err != nil {
 		return nil, fmt.Errorf("server name: %w", err)
 	}

@@ -15,6 +15,7 @@ import (
 // Bounds of what one server may ask at once.
 const (
 	maxInFlight   = 4               // exchanges of one server
+	rateBurst     = 10              // seconds' worth of exchanges that one server may make at once
 	maxUnverified = 256             // exchanges whose sender is not known yet, of all servers
 	retryAfter    = 2 * time.Second // told to whom is turned away by a bound
 )
@@ -94,10 +95,9 @@ func (x *Exchange) enter(ctx context.Context, r *http.Request, now time.Time) (c
 		return caller{}, nil, refuseExchange(http.StatusForbidden, code, detail)
 	}
 	c := x.courier(key.Server)
-	if !c.admit() {
+	if refused := c.admit(now); refused != "" {
 		return caller{}, nil, &Problem{
-			Status: http.StatusTooManyRequests, Code: "too_many", retryAfter: retryAfter,
-			Detail: fmt.Sprintf("at most %d exchanges of one server are answered at a time", maxInFlight),
+			Status: http.StatusTooManyRequests, Code: "too_many", Detail: refused, retryAfter: retryAfter,
 		}
 	}
 	return caller{name: key.Server, key: key.Public, now: now}, c.leave, nil

@@ -25,6 +25,10 @@ type Archive struct {
 	// As is the name of the person of this server who imports; "" is the only
 	// administrator.
 	As string
+	// Odd is told of everything in the archive that was not as it should be,
+	// Progress how many mails of how many are done.
+	Odd      func(mbox.Oddity)
+	Progress func(done, total int)
 }
 
 // Imported is what an import came to.
@@ -49,13 +53,12 @@ type importLine struct {
 }
 
 // Import has a server take in an archive, through a client that [Attach] gave.
-// odd is told of everything in it that was not as it should be, progress how
-// many mails of how many are done. Mails imported before are left as they are,
-// so an import that was interrupted is simply repeated.
-func Import(ctx context.Context, client *http.Client, a Archive, archive io.Reader, odd func(mbox.Oddity), progress func(done, total int)) (Imported, error) {
+// Mails imported before are left as they are, so an import that was interrupted
+// is simply repeated.
+func Import(ctx context.Context, client *http.Client, a Archive, mails io.Reader) (Imported, error) {
 	query := url.Values{"channel": {a.Channel}, "title": {a.Title}, "as": {a.As}}
 	var result *Imported
-	err := send(ctx, client, "import?"+query.Encode(), archive, func(answer io.Reader) error {
+	err := send(ctx, client, "import?"+query.Encode(), mails, func(answer io.Reader) error {
 		lines := json.NewDecoder(answer)
 		for result == nil {
 			var line importLine
@@ -64,13 +67,13 @@ func Import(ctx context.Context, client *http.Client, a Archive, archive io.Read
 			}
 			switch {
 			case line.Oddity != nil:
-				odd(*line.Oddity)
+				a.Odd(*line.Oddity)
 			case line.Refused != nil:
 				return line.Refused.error()
 			case line.Result != nil:
 				result = line.Result
 			default:
-				progress(line.Done, line.Total)
+				a.Progress(line.Done, line.Total)
 			}
 		}
 		return nil

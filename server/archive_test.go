@@ -38,7 +38,8 @@ func (at *site) importArchive(a Archive, text string) Imported {
 	var made Imported
 	err := Attach(at.t.Context(), o, func(client *http.Client) (err error) {
 		last := 0
-		made, err = Import(at.t.Context(), client, a, strings.NewReader(text), func(mbox.Oddity) {}, func(done, _ int) { last = done })
+		a.Odd, a.Progress = func(mbox.Oddity) {}, func(done, _ int) { last = done }
+		made, err = Import(at.t.Context(), client, a, strings.NewReader(text))
 		if err == nil && last != made.Mails {
 			at.t.Errorf("progress ended at %d of %d", last, made.Mails)
 		}

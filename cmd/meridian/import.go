@@ -52,11 +52,11 @@ import can be repeated.`,
 }
 
 func importMbox(c *cobra.Command, into server.Archive, archive io.Reader) error {
-	progress := terminalProgress(c.ErrOrStderr())
-	odd := func(o mbox.Oddity) { fmt.Fprintln(c.ErrOrStderr(), o) }
+	into.Progress = terminalProgress(c.ErrOrStderr())
+	into.Odd = func(o mbox.Oddity) { fmt.Fprintln(c.ErrOrStderr(), o) }
 	var made server.Imported
 	err := attach(c, func(client *http.Client) (err error) {
-		made, err = server.Import(c.Context(), client, into, archive, odd, progress)
+		made, err = server.Import(c.Context(), client, into, archive)
 		return err
 	})
 	if err != nil {
