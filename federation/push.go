@@ -121,7 +121,11 @@ func (x *Exchange) takeIn(ctx context.Context, from caller, frames Frames, below
 				return out, err
 			}
 		}
-		for _, r := range out.answer.Channels[id].Refused {
+		told, err := x.told(ctx, from, id, events, out.answer.Channels[id].Refused)
+		if err != nil {
+			return out, err
+		}
+		for _, r := range told {
 			out.refusals = append(out.refusals, wireRefusal{
 				Channel: id, Code: r.Code, Detail: r.Detail, Index: index[r.Index],
 				Origin: r.Origin, Epoch: r.Epoch, Seq: r.Seq,
@@ -133,6 +137,27 @@ func (x *Exchange) takeIn(ctx context.Context, from caller, frames Frames, below
 		x.Log.Info("frames refused", "partner", from.name, "count", len(out.refusals), "code", out.refusals[0].Code)
 	}
 	return out, nil
+}
+
+// told is what a sender hears of refusals in a channel. One that never was a member hears the same as
+// of a channel that does not exist.
+func (x *Exchange) told(ctx context.Context, from caller, id threads.Hash, events []*threads.Event, refused []threads.Refusal) ([]threads.Refusal, error) {
+	ch, err := x.Journal.Channel(ctx, id)
+	if err != nil {
+		return nil, fmt.Errorf("load channel %s: %w", id, err)
+	}
+	if from.key == nil || ch == nil || ch.WasMember(from.name) {
+		return refused, nil
+	}
+	var all []threads.Refusal
+	seen := map[threads.LogID]bool{}
+	for i, e := range events {
+		if log := e.Header.LogID(); e.Channel() == id && !seen[log] {
+			seen[log] = true
+			all = append(all, threads.Refusal{Ref: e.Header.Ref(), Index: i, Code: threads.RefusedUnknownChannel, Detail: threads.NotInChannel})
+		}
+	}
+	return all, nil
 }
 
 // membersChanged has the profiles of a channel's people fetched after its control log moved.
@@ -150,11 +175,10 @@ func (x *Exchange) membersChanged(ctx context.Context, id threads.Hash) error {
 }
 
 // screen leaves out the events of channels about which this key may say nothing: a removed server's,
-// and those of a channel that knows the sender by another key.
-func (x *Exchange) screen(ctx context.Context, from caller, frames Frames, out *taken) ([]*threads.Event, []int, error) {
+// those of a channel that knows the sender by another key, and control events that make known a key
+// which contradicts a pinned one: their channel goes no further here until an administrator looked.
+func (x *Exchange) screen(ctx context.Context, from caller, frames Frames, out *taken) (events []*threads.Event, index []int, err error) {
 	verdicts := map[threads.Hash]string{}
-	var events []*threads.Event
-	var index []int
 	for i, e := range frames.Events {
 		id := e.Channel()
 		code, known := verdicts[id]
@@ -169,12 +193,21 @@ func (x *Exchange) screen(ctx context.Context, from caller, frames Frames, out *
 			}
 			verdicts[id] = code
 		}
+		detail := "your server may not send this channel's events"
+		if code == "" && e.Header.Seq > out.before[id] {
+			if detail, err = x.impostor(ctx, e); err != nil {
+				return nil, nil, err
+			}
+			if detail != "" {
+				code = threads.RefusedKey
+			}
+		}
 		if code == "" {
 			events, index = append(events, e), append(index, frames.Index[i])
 			continue
 		}
 		out.refusals = append(out.refusals, wireRefusal{
-			Channel: id, Code: code, Detail: "your server may not send this channel's events", Index: frames.Index[i],
+			Channel: id, Code: code, Detail: detail, Index: frames.Index[i],
 			Origin: e.Header.Origin, Epoch: e.Header.Epoch, Seq: e.Header.Seq,
 		})
 	}

@@ -290,6 +290,25 @@ func AppendKey(dst []byte, k Key) []byte {
 	return append(dst, '}')
 }
 
+// KeyNamed is the key that a control event makes known for a server, if it is of
+// a type that does and its content is held.
+func KeyNamed(e *Event) (server string, key Key, ok bool) {
+	if e.Header.Log != LogControl || e.Header.Type != TypeChannelCreated && e.Header.Type != TypeMemberJoined {
+		return "", Key{}, false
+	}
+	o, err := ParseCanonical(e.Content, MaxContent)
+	if err != nil {
+		return "", Key{}, false
+	}
+	server = e.Header.Origin
+	if e.Header.Type == TypeMemberJoined {
+		person, _, _ := o.String("person")
+		server = ServerOf(person)
+	}
+	key, err = decodeKey(o)
+	return server, key, err == nil && server != ""
+}
+
 func decodeKey(o Object) (Key, error) {
 	bad := refuse("shape", "/key", "must be {id, public} of an Ed25519 key")
 	k, ok, err := o.Object("key")

@@ -61,6 +61,10 @@ const (
 	RefusedMalformed      = "malformed"
 )
 
+// NotInChannel is what a server hears that asks about a channel in which this one is not, or which is
+// not the sender's business.
+const NotInChannel = "this server is not in that channel"
+
 // Refusal is one event that was not taken, and with it the rest of its log in
 // this exchange.
 type Refusal struct {

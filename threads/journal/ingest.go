@@ -124,7 +124,7 @@ func (run *intake) one(i int, e *threads.Event) error {
 func (run *intake) admit(r *reach, e *threads.Event) *threads.Refusal {
 	switch {
 	case r.c == nil:
-		return &threads.Refusal{Code: threads.RefusedUnknownChannel, Detail: "this server is not in that channel"}
+		return &threads.Refusal{Code: threads.RefusedUnknownChannel, Detail: threads.NotInChannel}
 	case e.Header.Log == threads.LogControl:
 		return nil // it bears the host's signature, whoever brings it
 	case r.c.Control.Seq == 0 || !r.c.IsMember(run.pen().Server):
