@@ -32,7 +32,7 @@ type enemy struct {
 
 	mu    sync.Mutex
 	heard []heard
-	// answers to what the house asks, by path, where quiet is not enough.
+	// answers to what the victim asks, by path, where quiet is not enough.
 	answers map[string]func(body []byte) (status int, contentType string, answer []byte)
 }
 
@@ -69,7 +69,7 @@ func (e *enemy) keyID() string { return federation.KeyID(e.name, e.public()) }
 func (e *enemy) sign(m []byte) []byte { return ed25519.Sign(e.key, m) }
 
 // quiet are the answers of a server that has nothing to say and takes note of nothing.
-var quiet = map[string]string{toDigest: `{"buckets":{}}`, toPush: `{}`, toProfiles: `{"profiles":[]}`, toPull: "{\"channels\":[]}\n"}
+var quiet = map[string]string{toDigest: `{"buckets":{}}`, toPush: `{}`, toPull: "{\"channels\":[]}\n"}
 
 // ServeHTTP introduces the enemy, notes what it is asked, and takes invitations.
 func (e *enemy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -91,6 +91,9 @@ func (e *enemy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		answer = func([]byte) (int, string, []byte) { return 200, "application/json", []byte("{}") }
 	}
 	e.mu.Unlock()
+	if answer == nil && r.URL.Path == toProfiles {
+		answer = e.introduce
+	}
 	if answer == nil {
 		answer = func([]byte) (int, string, []byte) { return 200, "application/json", []byte(quiet[r.URL.Path]) }
 	}
@@ -100,21 +103,28 @@ func (e *enemy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	_, _ = w.Write(out)
 }
 
-// answer sets what the house is answered on a path from now on.
+// introduce tells the profile of the enemy's one person.
+func (e *enemy) introduce([]byte) (int, string, []byte) {
+	profile := fmt.Sprintf(`{"address":"somebody@%s","name":"Somebody","person":%q,"version":1,"zone":"Europe/Berlin"}`, e.name, e.person)
+	sig := e.sign([]byte("meridian-profile-v1\x00" + profile))
+	return 200, "application/json", fmt.Appendf(nil, `{"profiles":[{"profile":%s,"sig":%q}]}`, profile, base64.RawURLEncoding.EncodeToString(sig))
+}
+
+// answer sets what the victim is answered on a path from now on.
 func (e *enemy) answer(path string, f func(body []byte) (int, string, []byte)) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.answers[path] = f
 }
 
-// toldOf reports whether something that the house sent contains a text.
+// toldOf reports whether something that the victim sent contains a text.
 func (e *enemy) toldOf(text string) bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	return slices.ContainsFunc(e.heard, func(h heard) bool { return bytes.Contains(h.body, []byte(text)) })
 }
 
-// said is an answer of the house.
+// said is an answer of the victim.
 type said struct {
 	status            int
 	code, field, text string // of a problem
@@ -134,7 +144,7 @@ const (
 )
 
 // request is a request of the enemy under a key id, signed with its own key.
-func (e *enemy) request(to *house, path, body, keyID string, at time.Time) *http.Request {
+func (e *enemy) request(to *victim, path, body, keyID string, at time.Time) *http.Request {
 	e.t.Helper()
 	r, err := http.NewRequest(http.MethodPost, to.url+path, strings.NewReader(body))
 	if err != nil {
@@ -178,7 +188,7 @@ func (e *enemy) send(r *http.Request) said {
 }
 
 // ask sends a body under the enemy's own name.
-func (e *enemy) ask(to *house, path, body string) said {
+func (e *enemy) ask(to *victim, path, body string) said {
 	e.t.Helper()
 	return e.send(e.request(to, path, body, e.keyID(), to.now()))
 }
@@ -190,17 +200,17 @@ type pushed struct {
 		Channel string
 		Waiting []any
 	}
-	Refusals []refused
+	Refusals []refusal
 }
 
-type refused struct {
+type refusal struct {
 	Channel, Code, Detail, Origin string
 	Epoch, Seq                    int64
 	Index                         int
 }
 
 // pushRaw pushes lines as they are, after an honest first line.
-func (e *enemy) pushRaw(to *house, lines string) pushed {
+func (e *enemy) pushRaw(to *victim, lines string) pushed {
 	e.t.Helper()
 	p := pushed{said: e.ask(to, toPush, "{\"channels\":[]}\n"+lines)}
 	if p.status == http.StatusOK {
@@ -212,7 +222,7 @@ func (e *enemy) pushRaw(to *house, lines string) pushed {
 }
 
 // push pushes events.
-func (e *enemy) push(to *house, events ...*threads.Event) pushed {
+func (e *enemy) push(to *victim, events ...*threads.Event) pushed {
 	e.t.Helper()
 	return e.pushRaw(to, frames(events...))
 }
@@ -226,7 +236,7 @@ func frames(events ...*threads.Event) string {
 }
 
 // accept answers an invitation into a channel as the person's server does, and fetches it.
-func (e *enemy) accept(host *house, channel string) {
+func (e *enemy) accept(host *victim, channel string) {
 	e.t.Helper()
 	var offer string
 	host.eventually("inviting "+e.name, func() bool {
@@ -248,7 +258,7 @@ func (e *enemy) accept(host *house, channel string) {
 }
 
 // acceptance is the request that accepts an offer at a place of the control log, "" to learn it.
-func (e *enemy) acceptance(host *house, channel, offer, prev string) string {
+func (e *enemy) acceptance(host *victim, channel, offer, prev string) string {
 	sig := ""
 	if prev != "" {
 		a := threads.Acceptance{
@@ -267,13 +277,13 @@ func pullBody(channel string, control threads.Head, more string) string {
 }
 
 // pull asks for a channel from its beginning, with more members of the request.
-func (e *enemy) pull(from *house, channel, more string) said {
+func (e *enemy) pull(from *victim, channel, more string) said {
 	e.t.Helper()
 	return e.ask(from, toPull, pullBody(channel, threads.Head{}, more))
 }
 
 // catchUp brings the enemy's own idea of its channel up to date.
-func (e *enemy) catchUp(from *house) {
+func (e *enemy) catchUp(from *victim) {
 	e.t.Helper()
 	got := e.ask(from, toPull, pullBody(e.state.ID, e.state.Control, ""))
 	at := strings.LastIndexByte(strings.TrimSuffix(got.body, "\n"), '\n') + 1

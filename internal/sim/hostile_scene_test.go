@@ -7,10 +7,10 @@ import (
 	"meridian/internal/store/pgtest"
 )
 
-// A scene is a house with a channel, two member servers in the hands of the test, one of which will
+// A scene is a victim with a channel, two member servers in the hands of the test, one of which will
 // lie, and a stranger.
 type scene struct {
-	*house
+	*victim
 	ana, anaID               string // token and id of the owner of the channel
 	mal, carol, stranger     *enemy
 	channel, thread, message string
@@ -18,7 +18,7 @@ type scene struct {
 
 func newScene(t testing.TB, database string) *scene {
 	t.Helper()
-	s := &scene{house: newHouse(t, database), mal: newEnemy(t), carol: newEnemy(t), stranger: newEnemy(t)}
+	s := &scene{victim: newVictim(t, database), mal: newEnemy(t), carol: newEnemy(t), stranger: newEnemy(t)}
 	s.anaID, s.ana = s.person("ana")
 	for _, e := range []*enemy{s.mal, s.carol} {
 		s.befriend(e.name)
@@ -26,7 +26,7 @@ func newScene(t testing.TB, database string) *scene {
 	s.channel, s.thread, s.message = s.found("Pumps", "It leaks again.")
 	s.admit(s.mal, s.channel)
 	s.admit(s.carol, s.channel)
-	s.mal.catchUp(s.house)
+	s.mal.catchUp(s.victim)
 	return s
 }
 
@@ -43,7 +43,11 @@ func (s *scene) found(name, body string) (channel, thread, message string) {
 func (s *scene) admit(e *enemy, channel string) {
 	s.t.Helper()
 	s.must(s.ana, http.MethodPost, "/channels/"+channel+"/members", map[string]string{"address": "somebody@" + e.name, "role": "member"}, nil)
-	e.accept(s.house, channel)
+	e.accept(s.victim, channel)
+	s.eventually("told who is at "+e.name, func() bool {
+		status, _ := s.call(s.ana, http.MethodGet, "/people/somebody@"+e.name, nil)
+		return status == http.StatusOK
+	})
 }
 
 // shows reports whether ana sees a message with that text in the thread.

@@ -26,9 +26,9 @@ import (
 	"meridian/server"
 )
 
-// A house is a whole server as the program runs it, that others try to harm: real listeners on
+// A victim is a whole server as the program runs it, that others try to harm: real listeners on
 // loopback, a real database, people with tokens.
-type house struct {
+type victim struct {
 	t       testing.TB
 	name    string
 	url     string
@@ -45,8 +45,8 @@ var client = &http.Client{
 	CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 }
 
-// newHouse installs a server on a database, "" for SQLite in its data_dir, and runs it.
-func newHouse(t testing.TB, database string) *house {
+// newVictim installs a server on a database, "" for SQLite in its data_dir, and runs it.
+func newVictim(t testing.TB, database string) *victim {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "h") // t.TempDir is too long for a socket's path
 	if err != nil {
@@ -57,9 +57,9 @@ func newHouse(t testing.TB, database string) *house {
 			t.Error(err)
 		}
 	})
-	h := &house{t: t, name: freeAddress(t), stop: func() {}}
+	h := &victim{t: t, name: freePort(t), stop: func() {}}
 	h.url = "http://" + h.name
-	admin := freeAddress(t)
+	admin := freePort(t)
 	h.admin = "http://" + admin
 	var file bytes.Buffer
 	if err := config.WriteDefault(&file, h.url, dir); err != nil {
@@ -89,7 +89,7 @@ func newHouse(t testing.TB, database string) *house {
 	return h
 }
 
-func freeAddress(t testing.TB) string {
+func freePort(t testing.TB) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -99,10 +99,10 @@ func freeAddress(t testing.TB) string {
 	return l.Addr().String()
 }
 
-func (h *house) now() time.Time { return time.Now().Add(time.Duration(h.ahead.Load())) }
+func (h *victim) now() time.Time { return time.Now().Add(time.Duration(h.ahead.Load())) }
 
 // start runs the server over whatever its database holds.
-func (h *house) start() {
+func (h *victim) start() {
 	h.t.Helper()
 	h.options.Registry = prometheus.NewRegistry()
 	s, err := server.New(context.Background(), h.options)
@@ -129,14 +129,14 @@ func (h *house) start() {
 	})
 }
 
-func (h *house) restart() {
+func (h *victim) restart() {
 	h.t.Helper()
 	h.stop()
 	h.start()
 }
 
 // eventually fails the test when something is not so within 20 s.
-func (h *house) eventually(what string, f func() bool) {
+func (h *victim) eventually(what string, f func() bool) {
 	h.t.Helper()
 	for begun := time.Now(); time.Since(begun) < 20*time.Second; time.Sleep(5 * time.Millisecond) {
 		if f() {
@@ -147,7 +147,7 @@ func (h *house) eventually(what string, f func() bool) {
 }
 
 // operate runs an operation of the administrator's socket.
-func (h *house) operate(operation string, in, out any) {
+func (h *victim) operate(operation string, in, out any) {
 	h.t.Helper()
 	o := h.options
 	o.Registry = prometheus.NewRegistry()
@@ -160,7 +160,7 @@ func (h *house) operate(operation string, in, out any) {
 }
 
 // person adds somebody and returns their id and a token of theirs.
-func (h *house) person(name string) (id, token string) {
+func (h *victim) person(name string) (id, token string) {
 	h.t.Helper()
 	var made server.Account
 	var issued server.IssuedToken
@@ -170,14 +170,14 @@ func (h *house) person(name string) (id, token string) {
 }
 
 // befriend makes somebody else's server a partner, as far as it is up to this one.
-func (h *house) befriend(name string) {
+func (h *victim) befriend(name string) {
 	h.t.Helper()
 	h.operate("partners.add", server.PartnerChange{Name: name}, nil)
 	h.operate("partners.allow", server.PartnerChange{Name: name}, nil)
 }
 
 // call does a request of the client interface and returns the status of the answer and its body.
-func (h *house) call(token, method, path string, in any) (int, []byte) {
+func (h *victim) call(token, method, path string, in any) (int, []byte) {
 	h.t.Helper()
 	var body io.Reader = http.NoBody
 	if in != nil {
@@ -208,7 +208,7 @@ func (h *house) call(token, method, path string, in any) (int, []byte) {
 }
 
 // must is call for what has to succeed; it decodes the answer.
-func (h *house) must(token, method, path string, in, out any) {
+func (h *victim) must(token, method, path string, in, out any) {
 	h.t.Helper()
 	status, raw := h.call(token, method, path, in)
 	if status >= 300 {
@@ -230,7 +230,7 @@ type shown struct {
 type list struct{ Items []shown }
 
 // messages are those of a thread as a person sees them.
-func (h *house) messages(token, thread string) []shown {
+func (h *victim) messages(token, thread string) []shown {
 	h.t.Helper()
 	var all list
 	h.must(token, http.MethodGet, "/threads/"+thread+"/messages?limit=200", nil, &all)
@@ -238,7 +238,7 @@ func (h *house) messages(token, thread string) []shown {
 }
 
 // stateHash is that of a channel.
-func (h *house) stateHash(token, channel string) string {
+func (h *victim) stateHash(token, channel string) string {
 	h.t.Helper()
 	var state struct {
 		StateHash string `json:"state_hash"`
@@ -257,7 +257,7 @@ func volatile(table string) bool {
 }
 
 // rows counts what the database holds, by table.
-func (h *house) rows() map[string]int {
+func (h *victim) rows() map[string]int {
 	h.t.Helper()
 	kind, at, _ := strings.Cut(h.options.Config.Database, ":")
 	driver, source, tables := "sqlite", "file:"+at+"?_pragma=query_only(1)&_pragma=busy_timeout(10000)", "select name from sqlite_master where type = 'table'"
@@ -296,7 +296,7 @@ func (h *house) rows() map[string]int {
 }
 
 // unchanged fails the test where the database holds more or less than before.
-func (h *house) unchanged(what string, before map[string]int) {
+func (h *victim) unchanged(what string, before map[string]int) {
 	h.t.Helper()
 	for table, n := range h.rows() {
 		if n != before[table] {
@@ -306,7 +306,7 @@ func (h *house) unchanged(what string, before map[string]int) {
 }
 
 // scrape reads the metrics: by name with labels.
-func (h *house) scrape() map[string]float64 {
+func (h *victim) scrape() map[string]float64 {
 	h.t.Helper()
 	answer, err := client.Get(h.admin + "/metrics")
 	if err != nil {
