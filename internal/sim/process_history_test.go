@@ -6,7 +6,6 @@ import (
 	"net/url"
 	"sync"
 	"testing"
-	"time"
 )
 
 // history is what clients did and were told, kept outside the servers.
@@ -87,16 +86,15 @@ func (p person) say(thread, text, replyTo string) (id string) {
 
 // message is a stored message as people read it.
 type message struct {
-	ID        string    `json:"id"`
-	Channel   string    `json:"channel"`
-	Thread    string    `json:"thread"`
-	ReplyTo   string    `json:"reply_to"`
-	Author    string    `json:"author"`
-	Body      string    `json:"body"`
-	MessageID string    `json:"message_id"`
-	Time      time.Time `json:"time"`
-	Hidden    bool      `json:"hidden"`
-	Missing   bool      `json:"missing"`
+	ID        string `json:"id"`
+	Channel   string `json:"channel"`
+	Thread    string `json:"thread"`
+	ReplyTo   string `json:"reply_to"`
+	Author    string `json:"author"`
+	Body      string `json:"body"`
+	MessageID string `json:"message_id"`
+	Hidden    bool   `json:"hidden"`
+	Missing   bool   `json:"missing"`
 }
 
 // replica is a channel as a member reads it at their server.
@@ -164,8 +162,8 @@ func (h *history) check(t *testing.T, replicas ...replica) (sum tally) {
 func (h *history) compare(t *testing.T, r replica) (lost, duplicated int) {
 	t.Helper()
 	where := r.at.house.name
-	last := map[string]message{}
-	place := map[string]int{} // of each text among all messages
+	last := map[[2]string]int{} // place of a client's newest post in a thread
+	place := map[string]int{}   // of each text among all messages
 	for i, m := range r.messages {
 		if _, twice := place[m.Body]; twice {
 			duplicated++
@@ -191,11 +189,11 @@ func (h *history) compare(t *testing.T, r replica) (lost, duplicated int) {
 		if diff := p.differs(r.messages[i]); diff != "" {
 			t.Errorf("%s: %.80q has another %s", where, p.text, diff)
 		}
-		before, any := last[p.client]
-		if any && !before.Time.Before(r.messages[i].Time) {
-			t.Errorf("%s: %s said %.80q before %.80q, and it is shown after", where, p.client, before.Body, p.text)
+		before, any := last[[2]string{p.client, p.thread}]
+		if any && before >= i {
+			t.Errorf("%s: %s said %.80q before %.80q, and it is shown after", where, p.client, r.messages[before].Body, p.text)
 		}
-		last[p.client] = r.messages[i]
+		last[[2]string{p.client, p.thread}] = i
 	}
 	return lost, duplicated
 }
