@@ -260,11 +260,11 @@ func TestEverySocketOfTheHubGetsEveryEvent(t *testing.T) {
 		}
 		open = append(open, one)
 	}
-	post, err := dial(ctx, h.address, "")
+	posts, err := w.posts(ctx)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if took := fanOut(cancel, w, post, open); took <= 0 || ctx.Err() != nil {
+	if took := fanOut(cancel, w, posts, open); took <= 0 || ctx.Err() != nil {
 		t.Errorf("took %s: %v", took, context.Cause(ctx))
 	}
 	if bytes, err := residentBytes(h.cmd.Process.Pid); err != nil || bytes < 1<<20 {

@@ -58,7 +58,7 @@ var trials = []trial{
 		{"catchup_rate", "/s", floorHundreds, target{atLeast: 6000, ratio: 0.06, postgresRatio: 0.3}},
 		{"catchup_first", "ms", floorHub, target{atMost: 1000}},
 	}, setCatchup},
-	{"sockets", "1,000 sockets, idle, then 200 events to each", []measure{
+	{"sockets", "1,000 sockets, idle, then 200 events to each by 32 clients", []measure{
 		{"fanout_rate", "/s", floorHub, target{ratio: 0.9, postgresRatio: 0.9}},
 		{"rss_idle", "MiB", floorHub, target{atMost: 40}},
 		{"rss_per_socket", "KiB", floorHub, target{atMost: 20}},

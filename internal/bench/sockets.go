@@ -87,11 +87,11 @@ func crowdAt(ctx context.Context, p *process, ways []way) (c crowd, err error) {
 		return c, err
 	}
 	c.idle, c.perSocket = float64(before)/(1<<20), float64(after-before)/(1<<10)/sockets
-	post, err := dial(ctx, ways[0].in, ways[0].token)
+	posts, err := ways[0].posts(ctx)
 	if err != nil {
 		return c, err
 	}
-	took := fanOut(cancel, ways[0], post, open)
+	took := fanOut(cancel, ways[0], posts, open)
 	c.rate = perSecond(sockets*events, took)
 	c.sample = open[0].frame.Bytes()
 	return c, context.Cause(ctx)
@@ -107,10 +107,22 @@ func rested(ctx context.Context, p *process) (int64, error) {
 	return residentBytes(p.cmd.Process.Pid)
 }
 
-// fanOut posts the events one after another and returns the time from the first
-// post until every socket has read all of them. The first failure ends post and
-// sockets through fail.
-func fanOut(fail context.CancelCauseFunc, w way, post *connection, open []*socket) time.Duration {
+// posts are connections for as many clients as post where many do.
+func (w way) posts(ctx context.Context) (posts []*connection, err error) {
+	for range clients {
+		c, err := dial(ctx, w.in, w.token)
+		if err != nil {
+			return nil, err
+		}
+		posts = append(posts, c)
+	}
+	return posts, nil
+}
+
+// fanOut has the events posted by all clients together and returns the time
+// from the first post until every socket has read all of them. The first
+// failure ends posts and sockets through fail.
+func fanOut(fail context.CancelCauseFunc, w way, posts []*connection, open []*socket) time.Duration {
 	const mark = "To everybody."
 	var all sync.WaitGroup
 	begun := time.Now()
@@ -124,12 +136,16 @@ func fanOut(fail context.CancelCauseFunc, w way, post *connection, open []*socke
 			}
 		})
 	}
-	text := newProse(0)
-	for range events {
-		if err := w.say(post, text.next(mark)); err != nil {
-			fail(err)
-			break
-		}
+	more := times(events)
+	for i, c := range posts {
+		all.Go(func() {
+			for text := newProse(uint64(i)); more(); {
+				if err := w.say(c, text.next(mark)); err != nil {
+					fail(err)
+					return
+				}
+			}
+		})
 	}
 	all.Wait()
 	return time.Since(begun)
