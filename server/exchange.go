@@ -20,7 +20,7 @@ import (
 func (s *Server) federationOptions(key ed25519.PrivateKey, version string, recent *federation.Recent) federation.Options {
 	return federation.Options{
 		Server: s.config.Server(), Key: key, Open: s.config.Federation.Mode == config.Open,
-		Rate: s.config.Limits.PartnerRate,
+		Rate:    s.config.Limits.PartnerRate,
 		Journal: s.journal, Logs: recent, Neighbours: s.store, Partners: s.store,
 		Deliveries: s.store, Invitations: s.store, People: s.store,
 		Do:        s.carryOut,

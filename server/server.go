@@ -12,7 +12,9 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"os"
 	"path/filepath"
+	"syscall"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -57,6 +59,9 @@ func KeyFile(dataDir string) string { return filepath.Join(dataDir, "server.key"
 // on it. Nothing is served yet, nobody is contacted: see Run. A server that is
 // not run must be closed.
 func New(ctx context.Context, o Options) (*Server, error) {
+	if err := checkUser(o.Config.DataDir); err != nil {
+		return nil, err
+	}
 	key, err := federation.LoadKey(KeyFile(o.Config.DataDir))
 	if err != nil {
 		return nil, fmt.Errorf("data_dir: %w", err)
@@ -69,6 +74,20 @@ func New(ctx context.Context, o Options) (*Server, error) {
 		return nil, errors.Join(err, s.Close())
 	}
 	return s, nil
+}
+
+// checkUser keeps root from leaving files in another user's data_dir that the
+// server could not open afterwards.
+func checkUser(dataDir string) error {
+	info, err := os.Stat(dataDir)
+	if err != nil {
+		return fmt.Errorf("data_dir: %w", err)
+	}
+	owner, ok := info.Sys().(*syscall.Stat_t)
+	if ok && os.Geteuid() == 0 && owner.Uid != 0 {
+		return fmt.Errorf("data_dir: %s belongs to user %d; run this as that user: sudo -u '#%d' meridian …", dataDir, owner.Uid, owner.Uid)
+	}
+	return nil
 }
 
 func (s *Server) build(key ed25519.PrivateKey, version string) error {

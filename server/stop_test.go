@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -95,6 +96,23 @@ func TestASecondServerWithTheSameDataIsRefused(t *testing.T) {
 				t.Error("the first server is disturbed")
 			}
 		})
+	}
+}
+
+func TestRootLeavesOthersDataAlone(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("only root can give a directory away")
+	}
+	at := newSite(t, "")
+	dir := at.options.Config.DataDir
+	if err := os.Chown(dir, 65532, 65532); err != nil {
+		t.Fatal(err)
+	}
+	if err := at.operate("partners.list", struct{}{}, nil); err == nil || !strings.Contains(err.Error(), "65532") {
+		t.Errorf("as root: %v", err)
+	}
+	if _, err := os.Stat(filepath.Join(dir, "meridian.db")); !os.IsNotExist(err) {
+		t.Errorf("root made a database: %v", err)
 	}
 }
 

@@ -6,9 +6,11 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"os"
 	"strings"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/term"
 
 	"meridian/api"
 	"meridian/server"
@@ -35,7 +37,7 @@ func userAddCommand() *cobra.Command {
 		Args:  cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			in.Name = args[0]
-			password, made, err := newPassword(c.InOrStdin(), fromStdin)
+			password, made, err := newPassword(c, fromStdin)
 			if err != nil {
 				return err
 			}
@@ -60,20 +62,26 @@ func userAddCommand() *cobra.Command {
 	configFlag(c)
 	jsonFlag(c)
 	c.Flags().BoolVar(&in.Admin, "admin", false, "may administer people and partners")
-	c.Flags().BoolVar(&fromStdin, "password-stdin", false, "read the password from the first line of standard input")
+	c.Flags().BoolVar(&fromStdin, "password-stdin", false, "read the password from the first line of standard input, unseen on a terminal")
 	c.Flags().StringVar(&in.Shown, "show-as", "", "the name that others see (default NAME)")
 	c.Flags().StringVar(&in.Zone, "zone", "", "time zone, such as Europe/Berlin")
 	return c
 }
 
-// newPassword is read from r, or made here and to be shown.
-func newPassword(r io.Reader, fromStdin bool) (password, made string, err error) {
-	if fromStdin {
-		password, err = readPassword(r)
-		return password, "", err
+// newPassword is read from standard input, or made here and to be shown.
+func newPassword(c *cobra.Command, fromStdin bool) (password, made string, err error) {
+	if !fromStdin {
+		made = rand.Text()
+		return made, made, nil
 	}
-	made = rand.Text()
-	return made, made, nil
+	if f, ok := c.InOrStdin().(*os.File); ok && term.IsTerminal(int(f.Fd())) {
+		fmt.Fprint(c.ErrOrStderr(), "Password: ")
+		typed, err := term.ReadPassword(int(f.Fd()))
+		fmt.Fprintln(c.ErrOrStderr())
+		return string(typed), "", err
+	}
+	password, err = readPassword(c.InOrStdin())
+	return password, "", err
 }
 
 // maxPasswordLine bounds what is read, in bytes.
