@@ -47,6 +47,13 @@ func (x *Exchange) lease(channel threads.Hash, server string, now time.Time) boo
 	return true
 }
 
+// release lets another courier fetch a channel's history at once.
+func (x *Exchange) release(channel threads.Hash) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	delete(x.leases, channel)
+}
+
 type lease struct {
 	server string
 	until  time.Time
@@ -57,12 +64,16 @@ type lease struct {
 func (c *Courier) backfill(ctx context.Context, now time.Time) error {
 	for _, id := range slices.SortedFunc(maps.Keys(c.deep), strings.Compare) {
 		for range maxPages {
+			if !c.x.lease(id, c.name, now) {
+				break // it may be this one's turn later
+			}
 			more, err := c.backfillPage(ctx, id, now)
 			if err != nil {
 				return err
 			}
 			if !more {
 				delete(c.deep, id)
+				c.x.release(id) // this server has no more of it: another may
 				break
 			}
 		}
@@ -77,7 +88,7 @@ func (c *Courier) backfillPage(ctx context.Context, id threads.Hash, now time.Ti
 		return false, fmt.Errorf("load channel %s: %w", id, err)
 	}
 	logs := shallow(ch)
-	if len(logs) == 0 || !ch.IsMember(c.x.Server) || !ch.IsMember(c.name) || !c.x.lease(id, c.name, now) {
+	if len(logs) == 0 || !ch.IsMember(c.x.Server) || !ch.IsMember(c.name) {
 		return false, nil
 	}
 	got, _, err := c.fetch(ctx, pullRequest{Channels: []pullChannel{{standing: standingOf(id, ch), Below: logs}}}, true, now)

@@ -66,10 +66,10 @@ type Courier struct {
 
 // inbox is what handlers leave for the next step.
 type inbox struct {
-	claims  map[threads.Hash]standing // what the server says that it has
-	wants   map[threads.Hash]note     // channels of which something is lacking here
-	unknown bool                      // there are people of whom only the id is known
-	letters bool                      // there is an invitation to write about
+	claims  map[threads.Hash]claim // what the server says that it has
+	wants   map[threads.Hash]note  // channels of which something is lacking here
+	unknown bool                   // there are people of whom only the id is known
+	letters bool                   // there is an invitation to write about
 	roused  bool
 	retry   bool
 }
@@ -164,17 +164,23 @@ func (c *Courier) write() { c.leaveNote(func(i *inbox) { i.roused, i.letters = t
 // retry ends any back-off and tries parked channels again.
 func (c *Courier) retry() { c.leaveNote(func(i *inbox) { i.roused, i.retry = true, true }) }
 
+// claim is what the server says that it has of a channel, and whether it is just being given more.
+type claim struct {
+	standing
+	given bool
+}
+
 // claimed takes note of what the server says that it has of a channel, unless that channel is being
 // pushed to it: then the answer to the push is newer.
-func (c *Courier) claimed(s standing) {
+func (c *Courier) claimed(s standing, given bool) {
 	c.leaveNote(func(i *inbox) {
 		if c.busy[s.Channel] {
 			return
 		}
 		if i.claims == nil {
-			i.claims = map[threads.Hash]standing{}
+			i.claims = map[threads.Hash]claim{}
 		}
-		i.claims[s.Channel] = s
+		i.claims[s.Channel] = claim{s, given}
 	})
 }
 
@@ -326,8 +332,11 @@ func (c *Courier) open(ctx context.Context, now time.Time) error {
 		}
 	}
 	for _, id := range slices.SortedFunc(maps.Keys(in.claims), strings.Compare) {
-		if err := c.rewind(ctx, in.claims[id], now); err != nil {
+		if err := c.rewind(ctx, in.claims[id].standing, now); err != nil {
 			return err
+		}
+		if l := c.lanes[id]; l != nil && in.claims[id].given { // what it was given needs not be pushed, if it arrived
+			l.retryAt = later(l.retryAt, now.Add(flowTime/2))
 		}
 	}
 	return nil
@@ -357,6 +366,9 @@ func (c *Courier) work(ctx context.Context, now time.Time) (time.Time, error) {
 		return now, err
 	}
 	next, err := c.deliver(ctx, now)
+	if len(c.deep) > 0 {
+		next = earliest(next, now.Add(soon))
+	}
 	return earliest(next, c.compareAt, c.nextWant(), c.people), err
 }
 

@@ -76,6 +76,13 @@ func (c *Courier) deliver(ctx context.Context, now time.Time) (time.Time, error)
 		if b == nil {
 			return c.nextLane(), nil
 		}
+		a, err := c.x.acquaintance(ctx, c.name) // an administrator may have blocked it since the step began
+		if err != nil {
+			return now, err
+		}
+		if code, _ := a.refused(); code != "" {
+			return now.Add(lookEvery), nil
+		}
 		if err := c.push(ctx, b, now); err != nil {
 			return now, err
 		}

@@ -213,11 +213,9 @@ func (x *Exchange) lackingHere(ctx context.Context, id threads.Hash, w *want) (p
 	if ch == nil {
 		return asked, nil
 	}
-	for _, held := range w.ahead { // what waits here need not come again
-		for i := range asked.Frontier {
-			if asked.Frontier[i].LogID == held.LogID && held.For.LogID != held.LogID {
-				asked.Frontier[i].Seq = max(asked.Frontier[i].Seq, held.Seq)
-			}
+	for _, held := range w.ahead {
+		if held.For.LogID != held.LogID {
+			asked.Ahead = append(asked.Ahead, wireRef{LogID: held.LogID, Seq: held.Seq})
 		}
 	}
 	asked.Contents, err = x.missing(ctx, id)

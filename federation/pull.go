@@ -79,6 +79,10 @@ func (x *Exchange) serve(ctx context.Context, from caller, asked pullChannel, p 
 		return pulledChannel{standing: standing{Channel: id}, Code: pullUnknown}, nil
 	}
 	s := &serving{x: x, ch: ch, asker: from.name, have: asked.standing, page: p}
+	s.have.Frontier = slices.Clone(asked.Frontier)
+	for _, r := range asked.Ahead[:min(len(asked.Ahead), maxContents)] {
+		s.moved(r.LogID, r.Seq, "")
+	}
 	out := pulledChannel{standing: standing{Channel: id}}
 	switch n := asked.Control.Number; {
 	case n > ch.Control.Seq:
@@ -93,6 +97,7 @@ func (x *Exchange) serve(ctx context.Context, from caller, asked pullChannel, p 
 		out.Control, out.More = s.have.Control, p.full
 		return out, err
 	}
+	room := p.room
 	if err := s.all(ctx, asked); err != nil {
 		return out, err
 	}
@@ -100,11 +105,12 @@ func (x *Exchange) serve(ctx context.Context, from caller, asked pullChannel, p 
 	if s.asksMore() {
 		x.courier(from.name).want(id, note{soon: true})
 	}
-	x.courier(from.name).claimed(s.have)
+	x.courier(from.name).claimed(asked.standing, p.room < room)
 	return out, nil
 }
 
-// serving is the answer about one channel to one member. Its have moves on with what is given.
+// serving is the answer about one channel to one member. Its have moves on with what is given, and
+// is not what the asker holds: the answer may be lost.
 type serving struct {
 	x      *Exchange
 	ch     *threads.Channel
@@ -179,7 +185,7 @@ func (s *serving) data(ctx context.Context) error {
 			return nil
 		}
 		next.events = next.events[1:]
-		s.gave(e)
+		s.moved(e.Header.LogID(), e.Header.Seq, e.ID)
 	}
 }
 
@@ -211,16 +217,17 @@ func (s *serving) next(ctx context.Context, logs []*cursor, chunk int) (*cursor,
 	return first, nil
 }
 
-// gave notes that the asker gets this event: what this server would deliver to it starts after.
-func (s *serving) gave(e *threads.Event) {
-	id := e.Header.LogID()
+// moved notes that the asker needs nothing of a log up to seq.
+func (s *serving) moved(id threads.LogID, seq int64, hash threads.Hash) {
 	for i := range s.have.Frontier {
-		if s.have.Frontier[i].LogID == id {
-			s.have.Frontier[i].Seq, s.have.Frontier[i].Hash = e.Header.Seq, e.ID
+		if h := &s.have.Frontier[i]; h.LogID == id {
+			if seq > h.Seq {
+				h.Seq, h.Hash = seq, hash
+			}
 			return
 		}
 	}
-	s.have.Frontier = append(s.have.Frontier, wireHead{id, e.Header.Seq, e.Header.Seq, e.ID})
+	s.have.Frontier = append(s.have.Frontier, wireHead{LogID: id, From: seq, Seq: seq, Hash: hash})
 }
 
 // below adds what continues logs downwards from where the asker's copies start, newest first.

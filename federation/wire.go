@@ -136,6 +136,7 @@ type pullRequest struct {
 
 type pullChannel struct {
 	standing
+	Ahead    []wireRef      `json:"ahead,omitempty"`    // held unapplied up to these places: not wanted again
 	Below    []wireHead     `json:"below,omitempty"`    // continue these logs downwards from their From instead
 	Contents []threads.Hash `json:"contents,omitempty"` // events whose contents the asker lacks
 	Probe    []wireRef      `json:"probe,omitempty"`    // places whose hashes the asker compares

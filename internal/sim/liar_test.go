@@ -298,7 +298,9 @@ func (l *liar) gap() bool {
 	}
 	l.push(to, l.change(e, func(h *threads.Header) {
 		h.Seq += 1 + l.world.rng.Int64N(3)
-		h.Prev = threads.HashOf([]byte("nothing"))
+		if h.Prev == "" || l.world.rng.IntN(2) == 0 {
+			h.Prev = threads.HashOf([]byte("nothing"))
+		}
 	}))
 	return true
 }

@@ -30,7 +30,13 @@ func (w *world) checkEvents() {
 	}
 	at := map[spot]threads.Hash{}
 	for _, n := range w.nodes {
-		for _, entry := range n.entries() {
+		entries := n.entries()
+		for _, ch := range w.channels {
+			if n.liar == nil {
+				w.checkValidity(n, ch, entries)
+			}
+		}
+		for _, entry := range entries {
 			e := entry.Event
 			ch := w.channelOf(e.Channel())
 			if ch == nil {

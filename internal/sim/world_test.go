@@ -153,6 +153,9 @@ func (w *world) run(actions int) {
 		if w.rng.IntN(4) == 0 {
 			w.net.deliverLate(w.rng)
 		}
+		if w.rng.IntN(10) == 0 {
+			w.checkCursors()
+		}
 	}
 	w.settle()
 }
