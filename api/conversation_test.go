@@ -222,6 +222,17 @@ func TestMembersComeChangeAndGo(t *testing.T) {
 	w.must(404, ana, "DELETE", members+"/"+ben.address, nil)
 }
 
+func TestOnlyAMemberServerThatIsNotTheHostCanBeRemoved(t *testing.T) {
+	w := newWorld(t, api.Limits{})
+	ana, ben := w.user("ana", false), w.user("ben", false)
+	servers := "/channels/" + w.channel(ana, "Harbour") + "/servers/"
+	w.must(404, ben, "DELETE", servers+kobo, nil)
+	w.must(404, ana, "DELETE", servers+"nobody.example", nil)
+	if a := w.must(409, ana, "DELETE", servers+kobo, nil); a.text("code") != "is_host" {
+		t.Errorf("%s", a.raw)
+	}
+}
+
 func TestAnArchivedChannelTakesNothingNew(t *testing.T) {
 	w := newWorld(t, api.Limits{})
 	ana := w.user("ana", false)

@@ -50,6 +50,12 @@ type changeRole struct {
 	}
 }
 
+// ServerPath names a member server of a channel.
+type ServerPath struct {
+	ChannelPath
+	Server string `path:"server" maxLength:"256" doc:"Name of the server, as stands after the @ of its people."`
+}
+
 type memberOut struct {
 	Status int
 	Body   Member
@@ -72,6 +78,10 @@ func (a *API) memberRoutes() {
 		method: http.MethodDelete, path: "/channels/{id}/members/{address}", id: "remove-member", tag: "members",
 		summary: "Remove a member, as an owner, or leave",
 	}, a.removeMember)
+	register(a, operation{
+		method: http.MethodDelete, path: "/channels/{id}/servers/{server}", id: "remove-server", tag: "members",
+		summary: "Remove an organisation's server with all its people, as an owner: what they write from then on is nobody's here",
+	}, a.removeServer)
 }
 
 func (a *API) members(ctx context.Context, c *caller, in *listMembers) (*listed[Member], error) {
@@ -214,5 +224,16 @@ func (a *API) removeMember(ctx context.Context, c *caller, in *MemberPath) (*str
 		return nil, err
 	}
 	_, err = a.do(ctx, c, threads.RemoveMember{Channel: in.ID, Person: p.ID})
+	return nil, err
+}
+
+func (a *API) removeServer(ctx context.Context, c *caller, in *ServerPath) (*struct{}, error) {
+	state, _, err := a.member(ctx, c, in.ID)
+	if err == nil && !state.IsMember(in.Server) {
+		err = notFound()
+	}
+	if err == nil {
+		_, err = a.do(ctx, c, threads.RemoveServer{Channel: in.ID, Server: in.Server})
+	}
 	return nil, err
 }
