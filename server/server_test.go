@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -227,6 +228,34 @@ func (at *site) must(token, method, path string, in, out any) {
 	}
 }
 
+// tryPost posts and returns the id of what was acknowledged, else "".
+func (at *site) tryPost(token, thread, body string) string {
+	r, err := http.NewRequest(http.MethodPost, at.url+"/api/v1/threads/"+thread+"/messages", strings.NewReader(fmt.Sprintf(`{"body":%q}`, body)))
+	if err != nil {
+		return ""
+	}
+	r.Header.Set("Authorization", "Bearer "+token)
+	r.Header.Set("Content-Type", "application/json")
+	answer, err := http.DefaultClient.Do(r)
+	if err != nil {
+		return ""
+	}
+	defer answer.Body.Close()
+	var made item
+	if answer.StatusCode != http.StatusCreated || json.NewDecoder(answer.Body).Decode(&made) != nil {
+		return ""
+	}
+	return made.ID
+}
+
+// count is how many messages a thread has.
+func (at *site) count(token, thread string) int {
+	at.t.Helper()
+	var found struct{ Messages int }
+	at.must(token, http.MethodGet, "/threads/"+thread, nil, &found)
+	return found.Messages
+}
+
 type item struct {
 	ID, Body, Author, State, Channel string
 	ReplyTo                          string `json:"reply_to"`
@@ -256,7 +285,18 @@ func share(a *site, ana string, b *site, ben, benAddress string) (channel string
 // invite brings a person of one site into a channel of the other.
 func invite(a *site, ana string, b *site, ben, benAddress, channel string) {
 	a.t.Helper()
-	a.must(ana, http.MethodPost, "/channels/"+channel+"/members", map[string]string{"address": benAddress}, nil)
+	inviteAs(a, ana, b, ben, newMember{Address: benAddress}, channel)
+}
+
+// newMember is the body of a request to bring somebody into a channel.
+type newMember struct {
+	Address string `json:"address"`
+	Role    string `json:"role,omitempty"`
+}
+
+func inviteAs(a *site, ana string, b *site, ben string, who newMember, channel string) {
+	a.t.Helper()
+	a.must(ana, http.MethodPost, "/channels/"+channel+"/members", who, nil)
 	var invitations list
 	b.eventually("invited", func() bool {
 		b.must(ben, http.MethodGet, "/invitations", nil, &invitations)
