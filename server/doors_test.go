@@ -16,6 +16,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -161,5 +162,27 @@ func TestStrangersMakeNoNewSeries(t *testing.T) {
 	}
 	if after != before {
 		t.Errorf("%d series became %d", before, after)
+	}
+}
+
+func TestCertificatesAreObtainedForThePublicHostAlone(t *testing.T) {
+	c := newSite(t, "").options.Config
+	c.PublicURL = "https://meridian.acme.example"
+	c.TLS.ACME.Email = "admin@acme.example"
+	c.TLS.ACME.Directory = "https://127.0.0.1:1/directory" // nobody answers there
+	encryption, err := tlsConfig(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !slices.Contains(encryption.NextProtos, "acme-tls/1") {
+		t.Error("the authority's challenge is not answered")
+	}
+	_, err = encryption.GetCertificate(&tls.ClientHelloInfo{ServerName: "other.example"})
+	if err == nil || !strings.Contains(err.Error(), "not configured") {
+		t.Errorf("another host: %v", err)
+	}
+	_, err = encryption.GetCertificate(&tls.ClientHelloInfo{ServerName: "meridian.acme.example"})
+	if err == nil || strings.Contains(err.Error(), "not configured") {
+		t.Errorf("the public host: %v", err)
 	}
 }
