@@ -172,6 +172,17 @@ func (w *world) removeServer() bool {
 	return w.command(ch, threads.RemoveServer{Channel: ch.id, Server: n.name})
 }
 
+// changeSettings gives a channel another purpose, or lets newcomers see other
+// history from then on.
+func (w *world) changeSettings() bool {
+	ch := w.anyChannel()
+	settings := threads.Settings{Purpose: w.word()}
+	if w.rng.IntN(3) == 0 {
+		settings.History = []string{"full", "joined"}[w.rng.IntN(2)]
+	}
+	return w.command(ch, threads.ChangeSettings{Channel: ch.id, Settings: settings})
+}
+
 func (w *world) nameHeads() bool {
 	ch := w.anyChannel()
 	return w.command(ch, threads.NameHeads{Channel: ch.id})
@@ -259,6 +270,7 @@ var actions = []action{
 	{"remove person", 3, (*world).removePerson},
 	{"remove server", 2, (*world).removeServer},
 	{"name heads", 2, (*world).nameHeads},
+	{"change settings", 2, (*world).changeSettings},
 	{"partition", 3, (*world).partition},
 	{"reconnect", 3, (*world).reconnect},
 	{"crash", 2, (*world).crash},

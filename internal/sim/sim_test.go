@@ -49,16 +49,7 @@ func TestSimulation(t *testing.T) {
 		}
 	}
 	total := &counts{}
-	t.Run("seeds", func(t *testing.T) {
-		for s := from; s <= to; s++ {
-			t.Run(fmt.Sprint(s), func(t *testing.T) {
-				t.Parallel()
-				for what, n := range simulate(t, s).n {
-					total.more(what, n)
-				}
-			})
-		}
-	})
+	t.Run("seeds", func(t *testing.T) { runSeeds(t, from, to, total) })
 	t.Log(total)
 	if to-from < 100 {
 		return
