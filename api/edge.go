@@ -3,6 +3,7 @@ package api
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
@@ -109,7 +110,7 @@ func (a *API) answer(ctx context.Context, err error) *Problem {
 		p.retry, p.cause = comeBack, err
 	}
 	p.RequestID = requestID(ctx)
-	if p.Status >= http.StatusInternalServerError && p.cause != nil {
+	if p.Status >= http.StatusInternalServerError && p.cause != nil && !errors.Is(p.cause, context.Canceled) { // that is a client who went away
 		a.log.LogAttrs(ctx, slog.LevelError, "request failed", slog.String("request_id", p.RequestID),
 			slog.String("code", p.Code), slog.Any("error", p.cause))
 	}

@@ -241,9 +241,6 @@ func (h *hub) recheck(ctx context.Context, now time.Time) {
 		}
 	})
 	for secret, c := range callers {
-		if h.a.sessions.remembered(secret, now) != nil {
-			continue
-		}
 		if _, err := h.a.sessions.find(ctx, secret, now); problemIs(err, http.StatusUnauthorized) {
 			h.revoke(func(other *caller) bool { return other.secret == c.secret })
 		}

@@ -45,12 +45,12 @@ type Edition struct {
 
 // Delivery is what became of a message at one partner.
 type Delivery struct {
-	Partner  string    `json:"partner"`
-	State    string    `json:"state" enum:"queued,delivered,rejected,parked,removed"`
-	Since    time.Time `json:"since"`
-	Attempts int64     `json:"attempts"`
-	Error    string    `json:"error" doc:"In plain words; empty when there is none."`
-	Remedy   string    `json:"remedy"`
+	Partner  string     `json:"partner"`
+	State    string     `json:"state" enum:"queued,delivered,rejected,parked,removed"`
+	Since    *time.Time `json:"since" doc:"Null where it is not known."`
+	Attempts int64      `json:"attempts"`
+	Error    string     `json:"error" doc:"In plain words; empty when there is none."`
+	Remedy   string     `json:"remedy"`
 }
 
 // peopleOf are all whom a message names.
@@ -293,8 +293,7 @@ func (a *API) fateRoutes() {
 		outcomes, err := a.Fates.Delivery(ctx, c.person.ID, in.ID)
 		out := &deliveries{Body: make([]Delivery, len(outcomes))}
 		for i, o := range outcomes {
-			out.Body[i] = Delivery(o)
-			out.Body[i].Since = o.Since.UTC()
+			out.Body[i] = Delivery{o.Partner, o.State, unlessZero(o.Since), o.Attempts, o.Error, o.Remedy}
 		}
 		return out, unseen(err)
 	})

@@ -27,7 +27,7 @@ func (EncodedEvent) Schema(r huma.Registry) *huma.Schema { return schemaIn[Event
 
 type pollEvents struct {
 	After string `query:"after" maxLength:"128" doc:"Cursor of the last event that you have; from now on without it."`
-	Wait  int    `query:"wait" minimum:"0" maximum:"60" default:"0" doc:"Seconds to wait for an event."`
+	Wait  int    `query:"wait" minimum:"0" maximum:"30" default:"0" doc:"Seconds to wait for an event."`
 	Limit int    `query:"limit" minimum:"1" maximum:"200" default:"100"`
 }
 
@@ -142,7 +142,11 @@ func (a *API) eventsAfter(ctx context.Context, c *caller, from begin, limit int)
 			}
 		}
 		for _, i := range items {
-			if !sees(i) {
+			seen, err := sees(ctx, i)
+			if err != nil {
+				return nil, pos, err
+			}
+			if !seen {
 				continue
 			}
 			found = append(found, EncodedEvent(i.json(c.person.ID)))

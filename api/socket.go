@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net"
 	"os"
 	"sync"
@@ -219,8 +220,7 @@ func (s *socket) catchUp() {
 		items, through, err := s.hub.a.itemsFrom(ctx, s.cursor)
 		cancel()
 		if err != nil {
-			s.hub.a.answer(ctx, err)
-			s.end(closeGoingAway, "the journal cannot be read now; connect again")
+			s.unread(ctx, err)
 			return
 		}
 		if !s.deliver(items) {
@@ -230,17 +230,31 @@ func (s *socket) catchUp() {
 	}
 }
 
+// unread ends a socket rather than leave out what could not be read for it: the
+// client comes back with its cursor.
+func (s *socket) unread(ctx context.Context, err error) {
+	s.hub.a.answer(ctx, err)
+	s.end(closeGoingAway, "the journal cannot be read now; connect again")
+}
+
 // deliver writes those of the items that the person may see now.
 func (s *socket) deliver(items []*item) bool {
 	if len(items) == 0 {
 		return true
 	}
+	ctx, cancel := context.WithTimeout(context.Background(), writeWait)
+	defer cancel()
 	c := s.caller.Load()
 	sees := s.hub.a.sight(c)
 	frames := make([][]byte, 0, 8)
 	size := 0
 	for _, i := range items {
-		if !sees(i) {
+		seen, err := sees(ctx, i)
+		if err != nil {
+			s.unread(ctx, err)
+			return false
+		}
+		if !seen {
 			continue
 		}
 		frame := i.frame(c.person.ID)
@@ -256,19 +270,23 @@ func (s *socket) deliver(items []*item) bool {
 	return len(frames) == 0 || s.send(frames...)
 }
 
-// sight tells which items a caller may see by the membership of this moment.
-func (a *API) sight(c *caller) func(*item) bool {
+// sight tells which items a caller may see by the membership of this moment. An
+// error says that it is not known: such an item must not be passed over.
+func (a *API) sight(c *caller) func(context.Context, *item) (bool, error) {
 	var channel threads.Hash
 	var member bool
-	return func(i *item) bool {
+	return func(ctx context.Context, i *item) (bool, error) {
 		if i.drop.Load() {
-			return false
+			return false, nil
 		}
 		if i.channel != channel {
-			state, err := a.Journal.Channel(context.Background(), i.channel)
-			channel, member = i.channel, err == nil && state != nil && state.Role(c.person.ID) != threads.RoleNone
+			state, err := a.Journal.Channel(ctx, i.channel)
+			if err != nil {
+				return false, fmt.Errorf("read channel: %w", err)
+			}
+			channel, member = i.channel, state != nil && state.Role(c.person.ID) != threads.RoleNone
 		}
-		return member || i.also != "" && i.also == c.person.ID
+		return member || i.also != "" && i.also == c.person.ID, nil
 	}
 }
 

@@ -55,6 +55,7 @@ type world struct {
 	http     *httptest.Server
 	url      string
 	ahead    atomic.Int64 // how far the clock was moved on, ns
+	fails    atomic.Bool  // memberships cannot be read
 	stop     func()
 }
 
