@@ -1,4 +1,4 @@
-.PHONY: run check lint test race bench sim import replay kill
+.PHONY: run check lint test race bench sim import replay kill removal
 
 # What a newcomer runs first: two organisations in conversation on this machine.
 run:
@@ -55,3 +55,7 @@ replay:
 KILLS ?= 50
 kill:
 	$(PROCESSES) -run TestServersKilledUnderLoad -args -process.kills=$(KILLS)
+
+# A server and a person removed while cut off.
+removal:
+	$(PROCESSES) -run TestWhatWasWrittenBeyond

@@ -16,7 +16,7 @@ type front struct {
 	name string // HOST:PORT, which is the server's name
 
 	mu      sync.Mutex
-	refused []string // servers whose requests do not pass; "*" is everybody's
+	refused map[string]bool // servers whose requests do not pass
 }
 
 // newFront listens for partners of the server at the address.
@@ -26,7 +26,7 @@ func newFront(t *testing.T, address string) *front {
 	if err != nil {
 		t.Fatal(err)
 	}
-	f := &front{name: l.Addr().String()}
+	f := &front{name: l.Addr().String(), refused: map[string]bool{}}
 	proxy := httputil.NewSingleHostReverseProxy(&url.URL{Scheme: "http", Host: address})
 	proxy.ErrorHandler = func(http.ResponseWriter, *http.Request, error) { panic(http.ErrAbortHandler) }
 	server := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -44,31 +44,29 @@ func newFront(t *testing.T, address string) *front {
 func (f *front) passes(r *http.Request) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	for _, server := range f.refused {
-		if server == "*" || strings.Contains(r.Header.Get("Signature"), "//"+server+"/") {
+	for server, is := range f.refused {
+		if is && strings.Contains(r.Header.Get("Signature"), "//"+server+"/") {
 			return false
 		}
 	}
 	return true
 }
 
-func (f *front) refuse(servers ...string) {
+func (f *front) refuse(server string, refused bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.refused = servers
+	f.refused[server] = refused
 }
 
-// cutOff refuses all traffic between a server and the others, in both directions.
-func cutOff(h *house, others ...*house) {
-	h.front.refuse("*")
+// cut lets nothing pass between a server and the others, in either direction.
+func (h *house) cut(others ...*house) { h.between(others, true) }
+
+// mend undoes cut.
+func (h *house) mend(others ...*house) { h.between(others, false) }
+
+func (h *house) between(others []*house, refused bool) {
 	for _, o := range others {
-		o.front.refuse(h.name)
-	}
-}
-
-// heal lets all traffic through again.
-func heal(houses ...*house) {
-	for _, h := range houses {
-		h.front.refuse()
+		h.front.refuse(o.name, refused)
+		o.front.refuse(h.name, refused)
 	}
 }

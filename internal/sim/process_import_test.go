@@ -120,6 +120,7 @@ func TestAnImportedArchiveIsTheSameAtEveryMember(t *testing.T) {
 	if testing.Short() {
 		t.Skip("runs real servers")
 	}
+	t.Parallel()
 	a := readArchive(t, "testdata/conversation.mbox")
 	for name, joinFirst := range map[string]bool{"members before": true, "members after": false} {
 		t.Run(name, func(t *testing.T) {

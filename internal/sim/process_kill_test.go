@@ -46,6 +46,7 @@ func TestServersKilledUnderLoadLoseAndDoubleNothing(t *testing.T) {
 	if testing.Short() {
 		t.Skip("runs real servers")
 	}
+	t.Parallel()
 	log := newHistory()
 	houses := threeHouses(t, log)
 	none := houses[0].outsider()

@@ -44,6 +44,7 @@ func TestAReplayedArchiveIsTheSameThoughServersWereAway(t *testing.T) {
 	if testing.Short() {
 		t.Skip("runs real servers")
 	}
+	t.Parallel()
 	r := &replay{
 		t: t, archive: readArchive(t, "testdata/conversation.mbox"), log: newHistory(),
 		of: map[int]*letter{}, posted: map[int]named{}, counts: map[*house]int{},

@@ -14,6 +14,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -66,12 +67,13 @@ type house struct {
 }
 
 // newHouses installs and starts as many servers as there are databases, "" for
-// SQLite, and makes each two of them partners.
-func newHouses(t *testing.T, h *history, databases ...string) []*house {
+// SQLite, and makes each two of them partners. Behind fronts, partners reach
+// each other through proxies that the test can cut.
+func newHouses(t *testing.T, h *history, behind bool, databases ...string) []*house {
 	t.Helper()
 	houses := make([]*house, len(databases))
 	for i, database := range databases {
-		houses[i] = newHouse(t, database, false)
+		houses[i] = newHouse(t, database, behind)
 		houses[i].open(h)
 	}
 	befriend(houses...)
@@ -81,11 +83,10 @@ func newHouses(t *testing.T, h *history, databases ...string) []*house {
 // threeHouses have two SQLite databases and one PostgreSQL database.
 func threeHouses(t *testing.T, h *history) []*house {
 	t.Helper()
-	return newHouses(t, h, "", pgtest.URL(t), "")
+	return newHouses(t, h, false, "", pgtest.URL(t), "")
 }
 
-// newHouse installs a server that does not run yet. Behind a front, partners
-// reach it through a proxy that the test can cut.
+// newHouse installs a server that does not run yet.
 func newHouse(t *testing.T, database string, behind bool) *house {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "m") // t.TempDir is too long for a socket's path
@@ -136,13 +137,18 @@ func environment(settings ...string) []string {
 	return append(env, settings...)
 }
 
+// ports are those that tests of this process were given last.
+var ports atomic.Int64
+
 // freeAddress is a loopback address on which nobody listened a moment ago, with
 // a port that the system gives to no outgoing connection: a server that is down
-// must get it again.
+// must get it again. No two are equal.
 func freeAddress(t *testing.T) string {
 	t.Helper()
-	for range 100 {
-		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", 12000+rand.IntN(18000)))
+	const from, many = 12000, 18000
+	ports.CompareAndSwap(0, 1+rand.Int64N(many))
+	for range 1000 {
+		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", from+ports.Add(1)%many))
 		if err == nil {
 			defer l.Close()
 			return l.Addr().String()
