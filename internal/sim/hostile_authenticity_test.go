@@ -52,13 +52,16 @@ func typed(mask map[string]string) bool {
 // kinds are contents of all types of events, as somebody writes them who may.
 func (s *scene) kinds() map[string]threads.Draft {
 	key := fmt.Sprintf(`{"id":%q,"public":%q}`, s.mal.keyID(), base64.RawURLEncoding.EncodeToString(s.mal.public()))
-	contents := map[string]string{
-		threads.TypeThreadCreated:   `"labels":[],"salt":"SALT","title":"Mine","type":"Thread"`,
-		threads.TypeThreadChanged:   fmt.Sprintf(`"object":%q,"salt":"SALT","title":"Mine"`, s.thread),
-		threads.TypeMessagePosted:   fmt.Sprintf(`"content":"Mine","context":%q,"mediaType":"text/markdown","salt":"SALT","type":"Note"`, s.thread),
-		threads.TypeMessageEdited:   fmt.Sprintf(`"content":"Mine","object":%q,"salt":"SALT"`, s.message),
-		threads.TypeMessageErased:   fmt.Sprintf(`"context":%q,"object":%q,"salt":"SALT","type":"Tombstone"`, s.thread, s.message),
-		threads.TypeReactionSet:     fmt.Sprintf(`"emoji":"👍","object":%q,"on":true,"salt":"SALT"`, s.message),
+	mine := "Mine"
+	drafts := map[string]threads.Draft{
+		threads.TypeThreadCreated: {Content: threads.AppendThread(nil, threads.ThreadContent{Title: &mine}, salt())},
+		threads.TypeThreadChanged: {Content: threads.AppendThread(nil, threads.ThreadContent{Object: s.thread, Title: &mine}, salt())},
+		threads.TypeMessagePosted: {Content: threads.AppendMessage(nil, &threads.Message{Thread: s.thread, ReplyTo: s.message, Body: mine}, salt())},
+		threads.TypeMessageEdited: {Content: threads.AppendEdit(nil, s.message, mine, salt())},
+		threads.TypeMessageErased: {Content: threads.AppendTombstone(nil, threads.Tombstone{Thread: s.thread}, salt()), Erases: s.message},
+		threads.TypeReactionSet:   {Content: threads.AppendReaction(nil, s.message, "👍", true, salt())},
+	}
+	for kind, content := range map[string]string{
 		threads.TypeChannelCreated:  `"history":"full","key":` + key + `,"kind":"work","name":"Mine","salt":"SALT"`,
 		threads.TypeChannelSettings: `"name":"Mine","salt":"SALT"`,
 		threads.TypeMemberJoined:    fmt.Sprintf(`"key":%s,"person":%q,"role":"owner","salt":"SALT"`, key, s.mal.person),
@@ -67,14 +70,16 @@ func (s *scene) kinds() map[string]threads.Draft {
 		threads.TypeServerRemoved:   fmt.Sprintf(`"cuts":[],"salt":"SALT","server":%q`, s.carol.name),
 		threads.TypeHeadsNamed:      `"heads":[],"salt":"SALT"`,
 		threads.TypeChannelArchived: `"archived":true,"salt":"SALT"`,
+	} {
+		drafts[kind] = threads.Draft{Content: []byte("{" + strings.ReplaceAll(content, "SALT", salt()) + "}")}
 	}
-	drafts := map[string]threads.Draft{}
-	for kind, content := range contents {
-		d := threads.Draft{Type: kind, Content: []byte("{" + strings.ReplaceAll(content, "SALT", salt()) + "}")}
-		if kind == threads.TypeMessageErased {
-			d.Erases = s.message
+	for _, row := range threads.Types() {
+		d, ok := drafts[row.Name]
+		if !ok {
+			s.t.Fatalf("nobody tries to forge %s", row.Name)
 		}
-		drafts[kind] = d
+		d.Type = row.Name
+		drafts[row.Name] = d
 	}
 	return drafts
 }
