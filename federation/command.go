@@ -153,7 +153,9 @@ func (x *Exchange) commanded(ctx context.Context, from caller, r wireRequest) (r
 		return requestAnswer{}, refuseExchange(http.StatusForbidden, "origin", "actor must be a person of your server")
 	}
 	if r.Command.Kind == commandInvite {
-		i, err := x.Invite(ctx, r.Command.Actor, r.Channel, r.Command.Address, threads.Role(r.Command.Role))
+		i, err := x.invite(ctx, threads.Invitation{
+			Channel: r.Channel, Role: threads.Role(r.Command.Role), Inviter: r.Command.Actor, Address: r.Command.Address, Created: from.signed,
+		})
 		return requestAnswer{Invitation: i.Offer}, err
 	}
 	command, err := readCommand(r.Channel, r.ID, r.Command)

@@ -22,10 +22,11 @@ const (
 
 // caller is a server whose request is authenticated, and what it sent.
 type caller struct {
-	name string
-	key  ed25519.PublicKey // by which it authenticated itself; nil where we dialled it
-	now  time.Time
-	body []byte
+	name   string
+	key    ed25519.PublicKey // by which it authenticated itself; nil where we dialled it
+	now    time.Time
+	signed time.Time // by its clock; zero where we dialled it
+	body   []byte
 }
 
 // reply is the answer to an exchange: a body, or nothing but the status.
@@ -100,7 +101,8 @@ func (x *Exchange) enter(ctx context.Context, r *http.Request, now time.Time) (c
 			Status: http.StatusTooManyRequests, Code: "too_many", Detail: refused, retryAfter: retryAfter,
 		}
 	}
-	return caller{name: key.Server, key: key.Public, now: now}, c.leave, nil
+	signed, _ := http.ParseTime(r.Header.Get("Date")) // checked with the signature
+	return caller{name: key.Server, key: key.Public, now: now, signed: signed}, c.leave, nil
 }
 
 // hear reads the body, checks that it is what was signed, and has it answered.

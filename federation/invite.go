@@ -22,34 +22,38 @@ type wireInvite struct {
 // Invite offers the channel to the person whom the address names, in the name of an owner, and is
 // repeatable. At the host the offer is kept and delivered; elsewhere the host is asked to.
 func (x *Exchange) Invite(ctx context.Context, actor string, channel threads.Hash, address string, role threads.Role) (threads.Invitation, error) {
-	ch, err := x.Journal.Channel(ctx, channel)
+	return x.invite(ctx, threads.Invitation{Channel: channel, Role: role, Inviter: actor, Address: address, Created: x.Clock()})
+}
+
+// invite carries out what Invite does, ordered at the instant Created.
+func (x *Exchange) invite(ctx context.Context, i threads.Invitation) (threads.Invitation, error) {
+	ch, err := x.Journal.Channel(ctx, i.Channel)
 	if err != nil {
-		return threads.Invitation{}, fmt.Errorf("load channel %s: %w", channel, err)
+		return i, fmt.Errorf("load channel %s: %w", i.Channel, err)
 	}
-	if err := mayInvite(ch, actor, role); err != nil {
-		return threads.Invitation{}, err
+	if err := mayInvite(ch, i.Inviter, i.Role); err != nil {
+		return i, err
 	}
-	name, server, ok := strings.Cut(address, "@")
+	name, server, ok := strings.Cut(i.Address, "@")
 	if _, err := ParseServerName(server); !ok || err != nil || threads.CheckName(name) != nil {
-		return threads.Invitation{}, threads.Refuse(threads.Invalid, "invalid", "/address", "must be name@server")
+		return i, threads.Refuse(threads.Invalid, "invalid", "/address", "must be name@server")
 	}
 	if ch.Host != x.Server {
-		return x.inviteThere(ctx, ch, actor, address, role)
+		return x.inviteThere(ctx, ch, i.Inviter, i.Address, i.Role)
 	}
-	if err := x.mayOffer(ctx, ch, address); err != nil {
-		return threads.Invitation{}, err
+	if err := x.mayOffer(ctx, ch, i.Address); err != nil {
+		return i, err
 	}
-	return x.keepOffer(ctx, threads.Invitation{
-		Direction: threads.InvitationOut, Channel: channel, Host: x.Server,
-		Name: ch.Settings.Name, Purpose: ch.Settings.Purpose, Role: role, Inviter: actor, Address: address,
-		State: threads.InvitationPending, Created: x.Clock(),
-	})
+	i.Direction, i.Host, i.State = threads.InvitationOut, x.Server, threads.InvitationPending
+	i.Name, i.Purpose = ch.Settings.Name, ch.Settings.Purpose
+	return x.keepOffer(ctx, i)
 }
 
 // maxOffers is how often one person can be offered one channel.
 const maxOffers = 100
 
-// keepOffer keeps an invitation, or finds the one that is still open.
+// keepOffer keeps an invitation, or finds the one that is still open, or that was answered since this
+// one was ordered: then the order is a repeated one.
 func (x *Exchange) keepOffer(ctx context.Context, i threads.Invitation) (threads.Invitation, error) {
 	_, server, _ := strings.Cut(i.Address, "@")
 	if server == x.Server {
@@ -65,7 +69,7 @@ func (x *Exchange) keepOffer(ctx context.Context, i threads.Invitation) (threads
 		if err != nil {
 			return i, err
 		}
-		if kept.State == threads.InvitationPending || kept.State == threads.InvitationAccepted {
+		if kept.State == threads.InvitationPending || kept.State == threads.InvitationAccepted || kept.Changed.After(i.Created) {
 			x.courier(server).write()
 			return kept, nil
 		}
