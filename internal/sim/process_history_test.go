@@ -6,6 +6,7 @@ import (
 	"net/url"
 	"sync"
 	"testing"
+	"time"
 )
 
 // history is what clients did and were told, kept outside the servers.
@@ -235,8 +236,13 @@ func (r replica) equals(t *testing.T, other replica) {
 	}
 }
 
-// feed is what a person's events tell.
-type feed struct{ after string }
+// feed is what a person's events tell, across restarts of their server.
+type feed struct {
+	person
+	after string
+	times map[string]int // that the person was told of a new message, by its id
+	all   int
+}
 
 // feed begins with the events from now on.
 func (p person) feed() *feed {
@@ -245,7 +251,7 @@ func (p person) feed() *feed {
 		NextCursor string `json:"next_cursor"`
 	}
 	p.must(http.MethodGet, "/events", nil, &now)
-	return &feed{now.NextCursor}
+	return &feed{person: p, after: now.NextCursor, times: map[string]int{}}
 }
 
 // event is something that happened, as clients are told.
@@ -254,53 +260,68 @@ type event struct {
 	Data message
 }
 
-// next are all events of the person since it was asked before.
-func (f *feed) next(p person) (all []event) {
-	p.house.t.Helper()
-	for {
-		var page struct {
-			Items      []event
-			NextCursor string `json:"next_cursor"`
+// poll takes the next events, if there are any within the seconds, and reports
+// whether there were. A server that is down has none.
+func (f *feed) poll(seconds int) bool {
+	f.house.t.Helper()
+	var page struct {
+		Items      []event
+		NextCursor string `json:"next_cursor"`
+	}
+	if !f.reads(fmt.Sprintf("/events?limit=200&wait=%d&after=%s", seconds, url.QueryEscape(f.after)), &page) {
+		return false
+	}
+	f.after = page.NextCursor
+	for _, e := range page.Items {
+		f.all++
+		switch e.Type {
+		case "message.posted":
+			f.times[e.Data.ID]++
+		case "resync":
+			f.house.t.Errorf("%s lost the place in the events", f.address)
 		}
-		p.must(http.MethodGet, "/events?limit=200&after="+url.QueryEscape(f.after), nil, &page)
-		f.after = page.NextCursor
-		if all = append(all, page.Items...); len(page.Items) == 0 {
-			return all
+	}
+	return len(page.Items) > 0
+}
+
+// follow takes events until there is no need to wait for more.
+func (f *feed) follow(enough <-chan struct{}) {
+	for {
+		told := f.poll(2)
+		select {
+		case <-enough:
+			return
+		default:
+		}
+		if !told {
+			time.Sleep(20 * time.Millisecond)
 		}
 	}
 }
 
-// told compares the messages that a person was told of with those of a replica:
-// each one once.
-func (f *feed) told(p person, r replica) {
-	p.house.t.Helper()
-	times := map[string]int{}
-	for _, e := range f.next(p) {
-		if e.Type == "message.posted" {
-			times[e.Data.ID]++
-		}
+// told compares the messages that the person was told of with those of a
+// replica: each one once.
+func (f *feed) told(r replica) {
+	f.house.t.Helper()
+	for f.poll(0) {
 	}
 	for _, m := range r.messages {
-		if times[m.ID] != 1 {
-			p.house.t.Errorf("%s was told %d times of %.80q", p.address, times[m.ID], m.Body)
+		if f.times[m.ID] != 1 {
+			f.house.t.Errorf("%s was told %d times of %.80q", f.address, f.times[m.ID], m.Body)
 		}
-		delete(times, m.ID)
+		delete(f.times, m.ID)
 	}
-	for id := range times {
-		p.house.t.Errorf("%s was told of message %s, which is not there", p.address, id)
+	for id := range f.times {
+		f.house.t.Errorf("%s was told of message %s, which is not there", f.address, id)
 	}
 }
 
 // outsider is somebody of a house who is in no channel, with their events.
-type outsider struct {
-	person
-	feed *feed
-}
+type outsider struct{ *feed }
 
 func (h *house) outsider() outsider {
 	h.t.Helper()
-	p := h.person("outsider")
-	return outsider{p, p.feed()}
+	return outsider{h.person("outsider").feed()}
 }
 
 // seesNothing fails the test for anything that the outsider is shown of the
@@ -323,7 +344,7 @@ func (o outsider) seesNothing(channel string, r replica) {
 			t.Errorf("%s: GET %s: %v", o.address, path, list.Items)
 		}
 	}
-	if told := o.feed.next(o.person); len(told) > 0 {
-		t.Errorf("%s was told %+v", o.address, told[0])
+	if o.poll(0); o.all > 0 {
+		t.Errorf("%s was told of %d events", o.address, o.all)
 	}
 }

@@ -57,6 +57,9 @@ func TestServersKilledUnderLoadLoseAndDoubleNothing(t *testing.T) {
 
 	l := &load{t: t, log: log, houses: houses, inFlight: make([]atomic.Int64, len(houses)), ended: make(chan struct{})}
 	l.begin(channel)
+	for _, f := range feeds {
+		l.all.Go(func() { f.follow(l.ended) })
+	}
 	seen := l.killSome(*kills)
 	close(l.ended)
 	l.all.Wait()
@@ -65,7 +68,7 @@ func TestServersKilledUnderLoadLoseAndDoubleNothing(t *testing.T) {
 	var replicas []replica
 	for i, p := range members {
 		replicas = append(replicas, p.replica(channel))
-		feeds[i].told(p, replicas[i])
+		feeds[i].told(replicas[i])
 	}
 	sum := log.check(t, replicas...)
 	none.seesNothing(channel, replicas[0])
