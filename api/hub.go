@@ -38,6 +38,11 @@ const (
 	retryAfter  = time.Second      // when the journal cannot be read
 	authWait    = 10 * time.Second // for the first message of a socket that came without a token
 	maxBehind   = 8                // sockets that read the journal at a time
+
+	// Between two rounds of waking the sockets: about twice what a round takes.
+	restLeast = time.Millisecond
+	restEach  = 20 * time.Microsecond
+	restMost  = 100 * time.Millisecond
 )
 
 func newHub(a *API) *hub {
@@ -83,13 +88,27 @@ func (h *hub) follow(ctx context.Context) {
 			sleep(ctx, retryAfter)
 			continue
 		case !more:
+			rested := h.rest()
 			select {
 			case <-ctx.Done():
 			case <-changed:
+				<-rested
 			}
 		}
 		asleep = false
 	}
+}
+
+// rest is closed when the sockets may be woken again. An event that comes alone
+// goes out at once; of a rush, what gathers meanwhile goes out in one write, so
+// that a crowd of sockets leaves the machine to those who post.
+func (h *hub) rest() <-chan struct{} {
+	h.mu.Lock()
+	pause := min(restMost, restLeast+time.Duration(len(h.sockets))*restEach)
+	h.mu.Unlock()
+	over := make(chan struct{})
+	time.AfterFunc(pause, func() { close(over) })
+	return over
 }
 
 // advance takes in one page of the journal, or begins anew at its end. more says

@@ -2,20 +2,23 @@ package api
 
 import (
 	"context"
+	"runtime"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
-// writers write to sockets that have something to get. A few do; when all of
-// them wait for clients that do not read, others join until the jam is over.
+// writers write to sockets that have something to get. Half of the cores do: a
+// crowd of sockets must not keep requests from the other half. When all writers
+// wait for clients that do not read, others join until the jam is over.
 type writers struct {
-	queue chan *socket // each socket stands in it at most once
+	queue  chan *socket // each socket stands in it at most once
+	served atomic.Int64
 }
 
 const (
-	steadyWriters = 4
-	jamCheck      = 20 * time.Millisecond
-	maxWriters    = 256
+	jamCheck   = 20 * time.Millisecond
+	maxWriters = 256
 )
 
 // States of a socket towards the writers.
@@ -68,19 +71,21 @@ func (w *writers) add(s *socket) {
 func (w *writers) run(ctx context.Context) {
 	var all sync.WaitGroup
 	defer all.Wait()
-	for range steadyWriters {
+	for range max(1, runtime.GOMAXPROCS(0)/2) {
 		all.Go(func() { w.write(ctx) })
 	}
 	spare := make(chan struct{}, maxWriters)
 	tick := time.NewTicker(jamCheck)
 	defer tick.Stop()
-	for {
+	for before := int64(0); ; {
 		select {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
 		}
-		if len(w.queue) == 0 {
+		served := w.served.Load()
+		jammed := len(w.queue) > 0 && served == before
+		if before = served; !jammed {
 			continue
 		}
 		select {
@@ -122,4 +127,5 @@ func (w *writers) serve(s *socket) {
 	if s.flush() {
 		w.rest(s)
 	}
+	w.served.Add(1)
 }
