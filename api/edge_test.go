@@ -65,6 +65,7 @@ func TestProblemsNameTheFieldAndTheRemedy(t *testing.T) {
 		{"/channels", object{"name": ""}, "/name"},
 		{"/channels", object{"name": "a", "colour": 1}, "/colour"},
 		{"/channels/" + channel + "/threads", object{"title": "a", "due": "soon"}, "/due"},
+		{"/channels/" + channel + "/threads", object{"title": "a", "due": "2026-02-30"}, "/due"},
 		{"/channels/" + channel + "/threads", object{"title": "a", "labels": []string{" x"}}, "/labels"},
 		{"/channels/" + channel + "/threads", object{"title": "a", "labels": []any{"x", 7}}, "/labels/1"},
 		{"/channels/" + channel + "/threads", object{"title": "a", "assignee": "nobody@kobo.example"}, "/assignee"},

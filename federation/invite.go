@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+	"time"
 
 	"meridian/threads"
 )
@@ -216,27 +217,52 @@ func (c *Courier) correspond(ctx context.Context) error {
 	if !c.letters {
 		return nil
 	}
-	if err := c.each(ctx, threads.InvitationOut, threads.InvitationPending, func(i threads.Invitation) error {
-		if _, server, _ := strings.Cut(i.Address, "@"); server != c.name || c.offered[i.ID] {
-			return nil
-		}
-		if err := c.offer(ctx, i); err != nil {
+	for _, letter := range []struct {
+		direction, state string
+		write            func(context.Context, threads.Invitation) error
+	}{
+		{threads.InvitationOut, threads.InvitationPending, c.writeOffer},
+		{threads.InvitationIn, threads.InvitationAccepted, c.writeAcceptance},
+		{threads.InvitationIn, threads.InvitationDeclined, c.writeRefusal},
+	} {
+		err := c.each(ctx, letter.direction, letter.state, func(i threads.Invitation) error { return letter.write(ctx, i) })
+		if err != nil {
 			return err
 		}
-		c.offered[i.ID] = true
-		return nil
-	}); err != nil {
-		return err
-	}
-	if err := c.each(ctx, threads.InvitationIn, threads.InvitationAccepted, func(i threads.Invitation) error {
-		if i.Host != c.name {
-			return nil
-		}
-		return c.x.join(ctx, i)
-	}); err != nil {
-		return err
 	}
 	c.letters = false
+	return nil
+}
+
+func (c *Courier) writeOffer(ctx context.Context, i threads.Invitation) error {
+	if _, server, _ := strings.Cut(i.Address, "@"); server != c.name || c.offered[i.ID] {
+		return nil
+	}
+	if err := c.offer(ctx, i); err != nil {
+		return err
+	}
+	c.offered[i.ID] = true
+	return nil
+}
+
+func (c *Courier) writeAcceptance(ctx context.Context, i threads.Invitation) error {
+	if i.Host != c.name {
+		return nil
+	}
+	return c.x.join(ctx, i)
+}
+
+// refusalLife is for how long a host that was not reached is told that its offer was declined.
+const refusalLife = 30 * 24 * time.Hour
+
+func (c *Courier) writeRefusal(ctx context.Context, i threads.Invitation) error {
+	if i.Host != c.name || c.offered[i.ID] || c.x.Clock().Sub(i.Changed) > refusalLife {
+		return nil
+	}
+	if err := c.x.decline(ctx, i); err != nil && !rejected(err) {
+		return err
+	}
+	c.offered[i.ID] = true
 	return nil
 }
 

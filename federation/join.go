@@ -28,7 +28,7 @@ const staleAcceptance = "stale_acceptance"
 const joinTries = 8
 
 // Answer accepts or declines an invitation to a person of this server. A host that is not reached
-// hears of it later; the invitation stays accepted until then.
+// hears of it later; until then the invitation stays accepted, or declined, here alone.
 func (x *Exchange) Answer(ctx context.Context, person, invitation string, accept bool) (threads.Invitation, error) {
 	i, err := x.Invitations.Invitation(ctx, invitation)
 	if err != nil {
@@ -67,7 +67,7 @@ func (x *Exchange) tell(ctx context.Context, i threads.Invitation) (threads.Invi
 	case i.State == threads.InvitationAccepted:
 		err = x.join(ctx, i)
 	case i.Host != x.Server:
-		err = x.askJSON(ctx, i.Host, requestPath, wireRequest{ID: i.Offer, Kind: kindDecline, Channel: i.Channel}, &requestAnswer{})
+		err = x.decline(ctx, i)
 	}
 	var unreached *Unreached
 	var refused *Problem
@@ -79,6 +79,11 @@ func (x *Exchange) tell(ctx context.Context, i threads.Invitation) (threads.Invi
 		return i, err
 	}
 	return x.Invitations.Invitation(ctx, i.ID)
+}
+
+// decline lets the host know that a person of this server will not join.
+func (x *Exchange) decline(ctx context.Context, i threads.Invitation) error {
+	return x.askJSON(ctx, i.Host, requestPath, wireRequest{ID: i.Offer, Kind: kindDecline, Channel: i.Channel}, &requestAnswer{})
 }
 
 // join has the host let a person in who accepted an invitation, and fetches the channel. What is

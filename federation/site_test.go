@@ -304,14 +304,13 @@ func eventually(t testing.TB, within time.Duration, what string, f func() bool) 
 	}
 }
 
-// join invites a person of another server, and that person accepts.
-func join(t testing.TB, host *site, owner string, channel threads.Hash, guest *site, person threads.PersonRecord) {
+// invite offers a channel to a person of another server and is the invitation's id there.
+func invite(t testing.TB, host *site, owner string, channel threads.Hash, guest *site, person threads.PersonRecord) (offer string) {
 	t.Helper()
 	ctx := context.Background()
 	if _, err := host.exchange.Invite(ctx, owner, channel, person.Address, threads.RoleMember); err != nil {
 		t.Fatalf("invite: %v", err)
 	}
-	var offer string
 	eventually(t, 5*time.Second, "the invitation arrives", func() bool {
 		mine, _, err := guest.store.Invitations(ctx, person.ID, threads.Page{})
 		if err != nil {
@@ -324,7 +323,14 @@ func join(t testing.TB, host *site, owner string, channel threads.Hash, guest *s
 		}
 		return offer != ""
 	})
-	i, err := guest.exchange.Answer(ctx, person.ID, offer, true)
+	return offer
+}
+
+// join invites a person of another server, and that person accepts.
+func join(t testing.TB, host *site, owner string, channel threads.Hash, guest *site, person threads.PersonRecord) {
+	t.Helper()
+	offer := invite(t, host, owner, channel, guest, person)
+	i, err := guest.exchange.Answer(context.Background(), person.ID, offer, true)
 	if err != nil || i.State != threads.InvitationJoined {
 		t.Fatalf("accept: %+v, %v", i, err)
 	}

@@ -59,13 +59,13 @@ func (v *View) control(d Draft) error {
 }
 
 // need refuses an actor without the right, as if the channel did not exist to
-// those who are no members at all.
+// those who are no members at all. RightNone is what every member may at any time.
 func (v *View) need(right Right) error {
 	role := v.Channel.Role(v.Actor)
 	switch {
 	case role == RoleNone:
 		return Refuse(NotFound, "not_found", "", "there is no such channel, or you are not in it")
-	case v.Channel.Archived && right != RightOwn:
+	case v.Channel.Archived && right != RightOwn && right != RightNone:
 		return Refuse(Conflict, "archived", "", "the channel is archived; an owner can open it again")
 	case !role.Gives(right):
 		return Refuse(Forbidden, "role", "", "as "+string(role)+" you may not do this; an owner can change your role")

@@ -214,7 +214,8 @@ func (v *View) owners() (n int) {
 	return n
 }
 
-// RemoveMember takes a person out of the channel; a person may always leave.
+// RemoveMember takes a person out of the channel. A person may leave at any
+// time, an archived channel too; the last owner alone stays.
 type RemoveMember struct {
 	Channel Hash
 	Request Request
@@ -230,7 +231,7 @@ func (c RemoveMember) In() Hash { return c.Channel }
 func (c RemoveMember) Decide(v *View) error {
 	right := RightOwn
 	if c.Person == v.Actor {
-		right = RightReact
+		right = RightNone
 	}
 	if err := v.needHost(right); err != nil || v.done(c.Request) {
 		return err

@@ -1,5 +1,7 @@
 package threads
 
+import "time"
+
 // StartThread makes a thread, with a first message unless Body is empty.
 type StartThread struct {
 	Channel  Hash
@@ -94,24 +96,14 @@ func (v *View) checkThreadFlags(t ThreadContent) error {
 		}
 	}
 	for field, date := range map[string]*string{"/start": t.Start, "/due": t.Due} {
-		if date != nil && *date != "" && !isDate(*date) {
+		if date == nil || *date == "" {
+			continue
+		}
+		if _, err := time.Parse(time.DateOnly, *date); err != nil {
 			return Refuse(Invalid, "invalid", field, "must be a date like 2026-11-30")
 		}
 	}
 	return nil
-}
-
-// isDate accepts the shape of an RFC 3339 full-date.
-func isDate(s string) bool {
-	if len(s) != 10 || s[4] != '-' || s[7] != '-' {
-		return false
-	}
-	for i := range len(s) {
-		if i != 4 && i != 7 && (s[i] < '0' || s[i] > '9') {
-			return false
-		}
-	}
-	return s[5:7] >= "01" && s[5:7] <= "12" && s[8:] >= "01" && s[8:] <= "31"
 }
 
 // Post writes a message into a thread.

@@ -151,6 +151,9 @@ func (b *batch) channel(id threads.Hash) (*threads.Channel, error) {
 
 // add gives events of one channel their positions.
 func (b *batch) add(c *threads.Channel, events []*threads.Event, now time.Time) {
+	if len(events) == 0 {
+		return
+	}
 	if b.channels[c.ID] == nil {
 		b.order = append(b.order, c.ID)
 	}

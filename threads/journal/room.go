@@ -43,6 +43,23 @@ func sizeOf(e *threads.Event) int { return len(e.HeaderBytes) + len(e.Content) +
 // waiting as they may.
 func (r *room) hold(h *held) bool {
 	e := h.event
+	if old := r.channels[e.Channel()][e.Header.LogID()][e.Header.Seq]; old != nil {
+		old.want = h.want
+		return true
+	}
+	key := quotaKey{e.Header.Origin, h.from}
+	q := r.quota[key]
+	if q.events >= maxHeldEvents || q.bytes+sizeOf(e) > maxHeldBytes {
+		return false
+	}
+	r.quota[key] = quota{q.events + 1, q.bytes + sizeOf(e)}
+	r.log(e)[e.Header.Seq] = h
+	r.count++
+	return true
+}
+
+// log is what waits of the event's log, by seq.
+func (r *room) log(e *threads.Event) map[int64]*held {
 	logs := r.channels[e.Channel()]
 	if logs == nil {
 		logs = map[threads.LogID]map[int64]*held{}
@@ -53,19 +70,7 @@ func (r *room) hold(h *held) bool {
 		log = map[int64]*held{}
 		logs[e.Header.LogID()] = log
 	}
-	if old := log[e.Header.Seq]; old != nil {
-		old.want = h.want
-		return true
-	}
-	key := quotaKey{e.Header.Origin, h.from}
-	q := r.quota[key]
-	if q.events >= maxHeldEvents || q.bytes+sizeOf(e) > maxHeldBytes {
-		return false
-	}
-	r.quota[key] = quota{q.events + 1, q.bytes + sizeOf(e)}
-	log[e.Header.Seq] = h
-	r.count++
-	return true
+	return log
 }
 
 func (r *room) drop(h *held) {
