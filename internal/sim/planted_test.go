@@ -1,0 +1,104 @@
+package sim
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+// planted are bugs that the simulation has to find within the seeds of every
+// run. Each changes one place of one file.
+var planted = []struct{ name, file, text, bug string }{
+	{
+		"cursor moved before the answer", "federation/deliver.go",
+		"	got, err := c.x.ask(ctx, c.name, pushPath, typeFrames, body)\n",
+		"	if len(b.lanes) == 0 {\n		c.advance(b)\n		b.taken = 0\n	}\n	got, err := c.x.ask(ctx, c.name, pushPath, typeFrames, body)\n",
+	},
+	{
+		"no gap check", "threads/place.go",
+		"	case h.Seq > log.Seq+1:\n",
+		"	case h.Seq < 0:\n",
+	},
+	{
+		"no signature check", "threads/journal/verify.go",
+		"	return threads.Verify(key, threads.SigningBytes(e.HeaderBytes), e.Sig), threads.RefusedSignature\n",
+		"	return true, threads.RefusedSignature\n",
+	},
+	{
+		"cut ignored", "threads/validity.go",
+		"			return h.Seq <= g.cuts[h.LogID()].Seq\n",
+		"			return true\n",
+	},
+}
+
+func TestPlantedBugsAreCaught(t *testing.T) {
+	if testing.Short() {
+		t.Skip("builds and simulates four servers with bugs")
+	}
+	root, err := filepath.Abs("../..")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, bug := range planted {
+		t.Run(bug.name, func(t *testing.T) {
+			overlay := plant(t, filepath.Join(root, bug.file), bug.text, bug.bug)
+			for _, seeds := range []string{"1-20", "21-80", "81-200"} {
+				if caught := simulateWith(t, overlay, seeds); caught != "" {
+					t.Logf("caught: %s", caught)
+					return
+				}
+			}
+			t.Error("not caught by any of the seeds")
+		})
+	}
+}
+
+// plant writes a copy of the file with the bug and an overlay that puts it in
+// the place of the file.
+func plant(t *testing.T, file, text, bug string) (overlay string) {
+	t.Helper()
+	source, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if strings.Count(string(source), text) != 1 {
+		t.Fatalf("%s has not once:\n%s", file, text)
+	}
+	dir := t.TempDir()
+	copied := filepath.Join(dir, filepath.Base(file))
+	table, err := json.Marshal(map[string]map[string]string{"Replace": {file: copied}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	overlay = filepath.Join(dir, "overlay.json")
+	for name, b := range map[string][]byte{copied: []byte(strings.Replace(string(source), text, bug, 1)), overlay: table} {
+		if err := os.WriteFile(name, b, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return overlay
+}
+
+var failed = regexp.MustCompile(`seed [0-9]+: .*`)
+
+// simulateWith runs the simulation with an overlay and returns the first
+// property that fails, "" when none does.
+func simulateWith(t *testing.T, overlay, seeds string) string {
+	t.Helper()
+	run := exec.Command("go", "test", "-overlay="+overlay, "-vet=off", "-failfast", "-count=1", "-timeout=15m",
+		"-run=^TestSimulation$", ".", "-args", "-sim.seeds="+seeds)
+	out, err := run.CombinedOutput()
+	if err == nil {
+		return ""
+	}
+	if line := failed.Find(out); line != nil {
+		return string(line)
+	}
+	t.Fatal(fmt.Errorf("the simulation with the bug did not run: %w\n%s", err, out[max(0, len(out)-2000):]))
+	return ""
+}
