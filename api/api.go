@@ -56,7 +56,7 @@ type API struct {
 	metrics  *metrics
 	sessions *sessions
 	verifier *verifier
-	rates    struct{ person, address, signIn *limiter }
+	rates    struct{ person, address, signIn, name *limiter }
 	names    *names
 	places   *places
 	viewers  *lru.Cache[threads.Hash, string] // a local member of each channel
@@ -85,7 +85,7 @@ func New(o Options) (*API, error) {
 }
 
 func (a *API) prepare(registry prometheus.Registerer) (err error) {
-	var errs [8]error
+	var errs [9]error
 	a.metrics, errs[0] = newMetrics(registry)
 	a.sessions, errs[1] = newSessions(a.Tokens)
 	a.verifier = newVerifier(a.limits.PasswordChecks)
@@ -93,6 +93,7 @@ func (a *API) prepare(registry prometheus.Registerer) (err error) {
 	a.rates.person, errs[3] = newLimiter(rate.Limit(person), person*burstSeconds)
 	a.rates.address, errs[4] = newLimiter(rate.Limit(address), address*burstSeconds)
 	a.rates.signIn, errs[5] = newLimiter(rate.Limit(a.limits.SignIns)/60, a.limits.SignIns)
+	a.rates.name, errs[8] = newLimiter(rate.Limit(a.limits.SignIns)/6, a.limits.SignIns*10)
 	a.names, errs[6] = newNames(a.People)
 	a.places, errs[7] = newPlaces()
 	a.viewers, errs[2] = lru.New[threads.Hash, string](maxViewers)

@@ -145,8 +145,10 @@ func (a *API) archiveChannel(ctx context.Context, c *caller, in *archiveChannel)
 	if _, _, err := a.member(ctx, c, in.ID); err != nil {
 		return nil, err
 	}
-	command := threads.ChangeSettings{Channel: in.ID, Archived: &in.Body.Archived}
-	if _, err := a.doOnce(ctx, c, command, in.Once, in.Body); err != nil {
+	if err := a.claimOnce(ctx, c, "archive-channel", in.Once, in.Body); err != nil {
+		return nil, err
+	}
+	if _, err := a.do(ctx, c, threads.ChangeSettings{Channel: in.ID, Archived: &in.Body.Archived}); err != nil {
 		return nil, err
 	}
 	return a.channel(ctx, c, in.ID)

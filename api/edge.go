@@ -22,6 +22,7 @@ type exchange struct {
 	id     string
 	now    time.Time
 	url    *url.URL
+	from   string  // whom a request without a token is counted for
 	caller *caller // nil without a token
 }
 
@@ -86,7 +87,8 @@ func (a *API) admit(r *http.Request, x *exchange) error {
 		x.caller = a.sessions.remembered(secret, x.now)
 	}
 	if x.caller == nil {
-		if err := a.rates.address.take(clientAddress(r, a.proxies), x.now); err != nil {
+		x.from = clientAddress(r, a.proxies)
+		if err := a.rates.address.take(x.from, x.now); err != nil {
 			return err
 		}
 	}

@@ -18,7 +18,7 @@ type Limits struct {
 	AnonymousRate    int // requests a second for each client address without a valid token; 10
 	Sockets          int // open WebSockets, all together; 10,000
 	SocketsPerPerson int // open WebSockets of one person; 20
-	SignIns          int // tries to sign in under one name, a minute; 10
+	SignIns          int // tries to sign in, a minute, for each client address, and ten times as many for each name; 10
 	PasswordChecks   int // password checks at the same time; 2
 }
 

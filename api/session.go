@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"net/http"
 	"strings"
@@ -57,8 +58,9 @@ func (a *API) sessionRoutes() {
 	})
 }
 
-// signIn checks name and password, at a bounded rate for each name. Which of
-// the two was wrong is not told.
+// signIn checks name and password, at a bounded rate for each client address
+// and, so that many addresses cannot guess together, a higher one for each
+// name. Which of the two was wrong is not told.
 func (a *API) signIn(ctx context.Context, in *signIn) (threads.PersonRecord, error) {
 	name := strings.ToLower(in.Body.Name)
 	if local, server, ok := strings.Cut(name, "@"); ok {
@@ -67,7 +69,8 @@ func (a *API) signIn(ctx context.Context, in *signIn) (threads.PersonRecord, err
 		}
 		name = local
 	}
-	if err := a.rates.signIn.take(name, exchangeOf(ctx).now); err != nil {
+	x := exchangeOf(ctx)
+	if err := errors.Join(a.rates.signIn.take(x.from, x.now), a.rates.name.take(name, x.now)); err != nil {
 		return threads.PersonRecord{}, err
 	}
 	person, hash, err := a.Accounts.Credentials(ctx, name)
