@@ -89,12 +89,15 @@ func TestAFigureIsReachedOnlyWhenAllItsBoundsHold(t *testing.T) {
 		{both, Figure{Value: 3999, Ratio: 0.21}, true, true},
 		{both, Figure{Value: 5000, Ratio: 0.19}, true, false},
 		{target{atMost: 1.5}, Figure{Value: 1.5}, false, true},
-		{target{atMost: 1.5}, Figure{Value: 1.51}, true, false},
+		{target{atMost: 1.5}, Figure{Value: 1.51}, false, false},
 	} {
 		words, reached := c.target.judge(c.figure, c.postgres)
 		if reached != c.reached || words == "" {
 			t.Errorf("%+v on postgres=%v: reached %v by %q", c.figure, c.postgres, reached, words)
 		}
+	}
+	if words, reached := (target{atMost: 1.5}).judge(Figure{Value: 9}, true); words != "" || !reached {
+		t.Errorf("a bound of SQLite alone is asked of PostgreSQL: %q, %v", words, reached)
 	}
 }
 

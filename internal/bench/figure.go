@@ -26,8 +26,8 @@ type measure struct {
 	target     target
 }
 
-// target is what a figure is to reach. Of the bounds those that are not zero
-// hold; ratio is to the floor, and postgresRatio stands for all of them there.
+// target is what a figure is to reach: the bounds that are not zero. Ratios are
+// to the floor; on PostgreSQL postgresRatio is the only bound.
 type target struct {
 	atLeast, atMost      float64
 	ratio, postgresRatio float64
@@ -121,15 +121,15 @@ func figureOf(name string, readings map[string][]reading, postgres bool) Figure 
 	return f
 }
 
-// judge says in words what a figure is to reach, and whether it does.
+// judge says in words what a figure is to reach, "" for nothing, and whether it
+// does.
 func (t target) judge(f Figure, postgres bool) (words string, reached bool) {
-	ratio := t.ratio
-	if postgres && t.postgresRatio > 0 {
-		t, ratio = target{}, t.postgresRatio
+	if postgres {
+		t = target{ratio: t.postgresRatio}
 	}
 	bounds := map[string]bool{}
-	if ratio > 0 {
-		bounds[fmt.Sprintf("≥ %g of the floor", ratio)] = f.Ratio >= ratio
+	if t.ratio > 0 {
+		bounds[fmt.Sprintf("≥ %g of the floor", t.ratio)] = f.Ratio >= t.ratio
 	}
 	if t.atLeast > 0 {
 		bounds[fmt.Sprintf("≥ %g %s", t.atLeast, f.Unit)] = f.Value >= t.atLeast

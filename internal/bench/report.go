@@ -23,9 +23,10 @@ type Figure struct {
 	Floor   float64 `json:"floor"`
 	FloorOf string  `json:"floor_of"`
 	// Ratio is Value by Floor.
-	Ratio   float64 `json:"ratio"`
-	Target  string  `json:"target"`
-	Reached bool    `json:"reached"`
+	Ratio float64 `json:"ratio"`
+	// Target is what the figure is to reach on this store, "" for nothing.
+	Target  string `json:"target"`
+	Reached bool   `json:"reached"`
 }
 
 // WriteTable writes the report for people: the machine, the figures and the
@@ -37,9 +38,9 @@ func (r Report) WriteTable(w io.Writer) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(t, "figure\tvalue\tunit\tfloor\tratio\tto reach\treached\tfloor of")
 	for _, f := range r.Figures {
-		reached := "yes"
-		if !f.Reached {
-			reached = "NO"
+		reached := map[bool]string{true: "yes", false: "NO"}[f.Reached]
+		if f.Target == "" {
+			reached = ""
 		}
 		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%.3f\t%s\t%s\t%s\n", f.Name, short(f.Value), f.Unit, short(f.Floor), f.Ratio, f.Target, reached, f.FloorOf)
 	}
