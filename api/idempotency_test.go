@@ -31,43 +31,58 @@ func TestAPostRepeatedUnderItsKeyHappensOnce(t *testing.T) {
 		if first.status >= 300 {
 			t.Fatalf("%s answers %d: %s", path, first.status, first.raw)
 		}
-		counted := w.last()
-		for range 1 + rand.IntN(4) {
-			if rand.IntN(3) == 0 {
-				w.stop()
-				w.start()
-			}
-			again := w.send(root, "POST", path, orNil(body), key...)
-			if again.status != first.status || string(again.raw) != string(first.raw) {
-				t.Errorf("%s answers %d %s, then %d %s", path, first.status, first.raw, again.status, again.raw)
-			}
-		}
-		if now := w.last(); now != counted {
-			t.Errorf("%s: repeating it made %d events", path, now-counted)
-		}
+		w.repeat(root, path, body, first, key)
 		if body == nil {
 			continue
 		}
-		other := object{}
-		for k, v := range body {
-			if s, ok := v.(string); ok && k != "up_to" && k != "password" && k != "address" {
-				v = s + "z"
-			}
-			if on, ok := v.(bool); ok {
-				v = !on
-			}
-			other[k] = v
-		}
-		switch {
-		case strings.HasSuffix(path, "/members"):
-			other["role"] = "reader"
-		case strings.HasSuffix(path, "/read"):
+		other := changed(body)
+		if strings.HasSuffix(path, "/read") {
 			other["up_to"] = w.post(root, thread, "z")
 		}
 		if a := w.must(409, root, "POST", path, other, key...); a.text("code") != "idempotency_mismatch" {
 			t.Errorf("%s: %s", path, a.raw)
 		}
 	}
+}
+
+// repeat sends a request again, over restarts too: it must be answered as at first
+// and do nothing.
+func (w *world) repeat(u *user, path string, body object, first answer, key []string) {
+	w.t.Helper()
+	counted := w.last()
+	for range 1 + rand.IntN(4) {
+		if rand.IntN(3) == 0 {
+			w.stop()
+			w.start()
+		}
+		again := w.send(u, "POST", path, orNil(body), key...)
+		if again.status != first.status || string(again.raw) != string(first.raw) {
+			w.t.Errorf("%s answers %d %s, then %d %s", path, first.status, first.raw, again.status, again.raw)
+		}
+	}
+	if now := w.last(); now != counted {
+		w.t.Errorf("%s: repeating it made %d events", path, now-counted)
+	}
+}
+
+// changed is another body for the same route.
+func changed(body object) object {
+	other := object{}
+	for k, v := range body {
+		switch v := v.(type) {
+		case bool:
+			other[k] = !v
+		case string:
+			other[k] = v
+			if k == "name" || k == "title" || k == "body" || k == "label" {
+				other[k] = v + "z"
+			}
+		}
+	}
+	if body["address"] != nil {
+		other["role"] = "reader"
+	}
+	return other
 }
 
 func orNil(body object) any {
