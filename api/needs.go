@@ -194,6 +194,8 @@ type Partners interface {
 	// Partners lists them by name: all, or those in one state.
 	Partners(ctx context.Context, state threads.PartnerState, page threads.Page) ([]threads.Partner, string, error)
 	Partner(ctx context.Context, name string) (threads.Partner, error)
+	// Backlog is what a partner has not applied yet, as far as is known here.
+	Backlog(ctx context.Context, name string) (threads.Backlog, error)
 }
 
 // PartnerBook is where an administrator decides about partners.

@@ -15,6 +15,8 @@ type Partner struct {
 	Fingerprint  string     `json:"fingerprint" doc:"Of its key: compare it with its administrators before you allow it."`
 	Verified     bool       `json:"verified" doc:"Its own page gave the same key."`
 	Hold         string     `json:"hold,omitempty" doc:"Why nothing is exchanged for now."`
+	Backlog      int64      `json:"backlog" doc:"Events of this server that it has not applied yet, of those within 10,000 journal positions."`
+	Oldest       *time.Time `json:"oldest_undelivered,omitempty" doc:"When the oldest of these was written."`
 	Added        time.Time  `json:"added"`
 	ContactIn    *time.Time `json:"contact_in,omitempty" doc:"Its last request to this server."`
 	ContactOut   *time.Time `json:"contact_out,omitempty" doc:"Its last answer to this server."`
@@ -25,13 +27,16 @@ type Partner struct {
 	ClockSeconds float64    `json:"clock_seconds" doc:"How far its clock is ahead of this server's."`
 }
 
-func partnerOf(p threads.Partner) Partner {
+// partner is a server with what it has not got yet.
+func (a *API) partner(ctx context.Context, p threads.Partner) (Partner, error) {
+	waiting, err := a.Partners.Backlog(ctx, p.Name)
 	return Partner{
 		Name: p.Name, State: string(p.State), Fingerprint: p.Fingerprint, Verified: p.Verified, Hold: p.Hold,
+		Backlog: waiting.Events, Oldest: unlessZero(waiting.Oldest),
 		Added: p.Added.UTC(), ContactIn: unlessZero(p.ContactIn), ContactOut: unlessZero(p.ContactOut),
 		Error: p.Error, Remedy: p.Remedy, Attempts: p.Attempts, NextTry: unlessZero(p.NextTry),
 		ClockSeconds: p.ClockDiff.Seconds(),
-	}
+	}, err
 }
 
 type partnerOut struct{ Body Partner }
@@ -44,7 +49,7 @@ type listPartners struct {
 type newPartner struct {
 	Once
 	Body struct {
-		Name string `json:"name" minLength:"1" maxLength:"255" doc:"Host, and port Unless it is 443, of the partner's public URL."`
+		Name string `json:"name" minLength:"1" maxLength:"255" doc:"Host, and port unless it is 443, of the partner's public URL."`
 	}
 }
 
@@ -77,7 +82,13 @@ func (a *API) partnerRoutes() {
 		if err != nil {
 			return nil, err
 		}
-		return listOf(ctx, partners, next, partnerOf), nil
+		shown := make([]Partner, len(partners))
+		for i := range partners {
+			if shown[i], err = a.partner(ctx, partners[i]); err != nil {
+				return nil, err
+			}
+		}
+		return listOf(ctx, shown, next, func(p Partner) Partner { return p }), nil
 	})
 	register(a, operation{
 		method: http.MethodGet, path: "/admin/partners/{name}", id: "partner", tag: "admin", summary: "A server that this one knows",
@@ -86,7 +97,11 @@ func (a *API) partnerRoutes() {
 			return nil, err
 		}
 		p, err := a.Partners.Partner(ctx, in.Name)
-		return &partnerOut{partnerOf(p)}, unseen(err)
+		if err != nil {
+			return nil, unseen(err)
+		}
+		shown, err := a.partner(ctx, p)
+		return &partnerOut{shown}, err
 	})
 	register(a, operation{
 		method: http.MethodPost, path: "/admin/partners", id: "add-partner", tag: "admin", status: http.StatusCreated,
@@ -120,5 +135,9 @@ func (a *API) decide(ctx context.Context, c *caller, key Once, body any, do func
 		return nil, err
 	}
 	p, err := do()
-	return &partnerOut{partnerOf(p)}, err
+	if err != nil {
+		return nil, err
+	}
+	shown, err := a.partner(ctx, p)
+	return &partnerOut{shown}, err
 }

@@ -233,9 +233,14 @@ func commandsFromElsewhere(t *testing.T, kobo, havel *site, eva *user, channel s
 	message := havel.post(eva, thread, "without the host")
 	var to []api.Delivery
 	havel.must(200, eva, "GET", "/messages/"+message+"/delivery", nil).into(t, &to)
-	if len(to) != 1 || to[0].State != "queued" {
+	if len(to) != 1 || to[0].State != "queued" || to[0].Since == nil {
 		t.Errorf("%+v", to)
 	}
+	havel.eventually("shown as undelivered", func() bool {
+		var p api.Partner
+		havel.must(200, havel.root, "GET", "/admin/partners/"+kobo.name, nil).into(t, &p)
+		return p.Backlog > 0 && p.Oldest != nil
+	})
 	kobo.run()
 	havel.eventually("delivered", func() bool {
 		havel.must(200, eva, "GET", "/messages/"+message+"/delivery", nil).into(t, &to)

@@ -21,6 +21,8 @@ type Partner struct {
 	Fingerprint string     `json:"fingerprint"`
 	Verified    bool       `json:"verified"` // its name was proved by TLS, or lies on loopback
 	Hold        string     `json:"hold,omitempty"`
+	Backlog     int64      `json:"backlog"` // events that it has not applied yet, see threads.Backlog
+	Oldest      *time.Time `json:"oldest_undelivered,omitempty"`
 	ContactIn   *time.Time `json:"contact_in,omitempty"`
 	ContactOut  *time.Time `json:"contact_out,omitempty"`
 	Error       string     `json:"error,omitempty"`
@@ -33,12 +35,15 @@ type PartnerList struct {
 	Partners []Partner `json:"partners"`
 }
 
-func partnerOf(p threads.Partner) Partner {
+// shown is a partner with what it has not got yet.
+func (s *Server) shown(ctx context.Context, p threads.Partner) (Partner, error) {
+	waiting, err := s.store.Backlog(ctx, p.Name)
 	return Partner{
 		Name: p.Name, State: string(p.State), Fingerprint: p.Fingerprint, Verified: p.Verified, Hold: p.Hold,
+		Backlog: waiting.Events, Oldest: unlessNever(waiting.Oldest),
 		ContactIn: unlessNever(p.ContactIn), ContactOut: unlessNever(p.ContactOut),
 		Error: p.Error, Remedy: p.Remedy, ClockDiff: p.ClockDiff.Seconds(),
-	}
+	}, err
 }
 
 func unlessNever(t time.Time) *time.Time {
@@ -49,18 +54,15 @@ func unlessNever(t time.Time) *time.Time {
 }
 
 func (s *Server) addPartner(ctx context.Context, in PartnerChange) (Partner, error) {
-	p, err := s.federation.AddPartner(ctx, in.Name)
-	return partnerOf(p), err
+	return s.decided(ctx)(s.federation.AddPartner(ctx, in.Name))
 }
 
 func (s *Server) allowPartner(ctx context.Context, in PartnerChange) (Partner, error) {
-	p, err := s.federation.AllowPartner(ctx, in.Name, in.Fingerprint)
-	return partnerOf(p), err
+	return s.decided(ctx)(s.federation.AllowPartner(ctx, in.Name, in.Fingerprint))
 }
 
 func (s *Server) blockPartner(ctx context.Context, in PartnerChange) (Partner, error) {
-	p, err := s.federation.BlockPartner(ctx, in.Name)
-	return partnerOf(p), err
+	return s.decided(ctx)(s.federation.BlockPartner(ctx, in.Name))
 }
 
 // retryPartner tries again at once, parked channels included.
@@ -68,8 +70,17 @@ func (s *Server) retryPartner(ctx context.Context, in PartnerChange) (Partner, e
 	if err := s.federation.RetryPartner(ctx, in.Name); err != nil {
 		return Partner{}, err
 	}
-	p, err := s.store.Partner(ctx, in.Name)
-	return partnerOf(p), err
+	return s.decided(ctx)(s.store.Partner(ctx, in.Name))
+}
+
+// decided shows the partner that something was decided about.
+func (s *Server) decided(ctx context.Context) func(threads.Partner, error) (Partner, error) {
+	return func(p threads.Partner, err error) (Partner, error) {
+		if err != nil {
+			return Partner{}, err
+		}
+		return s.shown(ctx, p)
+	}
 }
 
 func (s *Server) listPartners(ctx context.Context, _ struct{}) (PartnerList, error) {
@@ -80,7 +91,11 @@ func (s *Server) listPartners(ctx context.Context, _ struct{}) (PartnerList, err
 			return list, err
 		}
 		for _, p := range some {
-			list.Partners = append(list.Partners, partnerOf(p))
+			partner, err := s.shown(ctx, p)
+			if err != nil {
+				return list, err
+			}
+			list.Partners = append(list.Partners, partner)
 		}
 		if page.After = next; next == "" {
 			return list, nil

@@ -6,7 +6,7 @@ func TestAMemberMayLeaveAnArchivedChannelAndDoNothingElseThere(t *testing.T) {
 	acme := newActor(t, "acme.example")
 	ana, ben := acme.person("ana"), acme.person("ben")
 	c, _ := created(acme, ana)
-	acme.must(c, ana, Join{Channel: c.ID, Person: ben, Role: RoleReader})
+	acme.must(c, ana, Join{Channel: c.ID, Person: ben, Role: RoleMember})
 	archived := true
 	acme.must(c, ana, ChangeSettings{Channel: c.ID, Archived: &archived})
 

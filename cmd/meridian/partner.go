@@ -95,9 +95,9 @@ func partnerTable(w io.Writer, partners []server.Partner) {
 		return
 	}
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(table, "SERVER\tSTATE\tLAST CONTACT\tFINGERPRINT\tTROUBLE")
+	fmt.Fprintln(table, "SERVER\tSTATE\tLAST CONTACT\tBACKLOG\tCLOCK\tFINGERPRINT\tTROUBLE")
 	for _, p := range partners {
-		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\n", p.Name, p.State, lastContact(p), p.Fingerprint, trouble(p))
+		fmt.Fprintf(table, "%s\t%s\t%s\t%d\t%+.0f s\t%s\t%s\n", p.Name, p.State, lastContact(p), p.Backlog, p.ClockDiff, p.Fingerprint, trouble(p))
 	}
 	_ = table.Flush() // standard output is gone: nobody to tell
 }
