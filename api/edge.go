@@ -68,6 +68,10 @@ func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		writeProblem(rec, r, refusal(http.StatusRequestEntityTooLarge, "too_large", fmt.Sprintf("a body has at most %d bytes", a.limits.BodyBytes)))
 		return
 	}
+	if coding := r.Header.Get("Content-Encoding"); coding != "" && coding != "identity" {
+		writeProblem(rec, r, refusal(http.StatusUnsupportedMediaType, "unsupported_encoding", "send the body as it is, without Content-Encoding"))
+		return
+	}
 	if err := a.admit(r, x); err != nil {
 		writeProblem(rec, r, a.answer(r.Context(), err))
 		return

@@ -202,8 +202,21 @@ func faultOf(d *huma.ErrorDetail) Fault {
 	}
 	pointer := strings.TrimPrefix(d.Location, "body")
 	pointer = strings.NewReplacer("~", "~0", "/", "~1", ".", "/", "[", "/", "]", "").Replace(pointer)
-	return Fault{Pointer: clip(pointer), Detail: d.Message}
+	detail := d.Message
+	if name, ok := strings.CutPrefix(detail, missingMember); ok {
+		name, _, _ = strings.Cut(name, " ")
+		pointer, detail = pointer+"/"+name, "is required"
+	}
+	if quoted, err := strconv.QuotedPrefix(detail); err == nil { // a *threads.DecodeError, which begins with its path
+		if path, err := strconv.Unquote(quoted); err == nil && strings.HasPrefix(path, "/") {
+			pointer, detail = path, strings.TrimPrefix(detail[len(quoted):], ", ")
+		}
+	}
+	return Fault{Pointer: clip(pointer), Detail: detail}
 }
+
+// missingMember is how the framework begins to say that a member is missing.
+const missingMember = "expected required property "
 
 func clip(s string) string {
 	if len(s) > maxPointer {

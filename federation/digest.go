@@ -105,7 +105,7 @@ func bucketSum(channels map[threads.Hash]string) string {
 func (x *Exchange) answerDigest(ctx context.Context, from caller) (reply, error) {
 	var request digestRequest
 	if err := decodeBody(from.body, &request); err != nil {
-		return reply{}, refuseExchange(400, "malformed", firstBytes(err.Error(), 200))
+		return reply{}, malformed(err)
 	}
 	mine, err := x.sums(ctx, from.name, from.key)
 	if err != nil {

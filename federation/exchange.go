@@ -112,6 +112,7 @@ func (x *Exchange) Handler() http.Handler {
 	mux.Handle("POST "+digestPath, x.exchanged(x.answerDigest))
 	mux.Handle("POST "+requestPath, x.exchanged(x.answerRequest))
 	mux.Handle("POST "+profilesPath, x.exchanged(x.answerProfiles))
+	mux.HandleFunc("/federation/v1/", x.noExchange)
 	return mux
 }
 

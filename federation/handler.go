@@ -56,6 +56,28 @@ func refuseExchange(status int, code, detail string) *Problem {
 	return &Problem{Status: status, Code: code, Detail: detail}
 }
 
+// malformed refuses a body that is not what the exchange is about.
+func malformed(err error) *Problem {
+	p := refuseExchange(http.StatusBadRequest, "malformed", firstBytes(err.Error(), 200))
+	var decode *threads.DecodeError
+	if errors.As(err, &decode) {
+		p.Field = decode.Path
+	}
+	return p
+}
+
+// noExchange answers what is no exchange.
+func (x *Exchange) noExchange(w http.ResponseWriter, r *http.Request) {
+	p := refuseExchange(http.StatusNotFound, "not_found", "there is no such exchange: see /.well-known/meridian for those that there are")
+	for _, path := range []string{pushPath, pullPath, digestPath, requestPath, profilesPath} {
+		if r.URL.Path == path {
+			p = refuseExchange(http.StatusMethodNotAllowed, "method_not_allowed", "use POST")
+			w.Header().Set("Allow", http.MethodPost)
+		}
+	}
+	x.writeProblem(w, r, p, x.Clock())
+}
+
 // exchanged makes a handler of what answers an exchange: it lets authenticated callers in, within
 // bounds and a total deadline, and writes what comes of it.
 func (x *Exchange) exchanged(answer func(context.Context, caller) (reply, error)) http.Handler {
@@ -151,7 +173,7 @@ func problemOf(err error) *Problem {
 	case errors.Is(err, errInflate):
 		return refuseExchange(http.StatusBadRequest, "encoding", err.Error())
 	case errors.As(err, &decode):
-		return &Problem{Status: http.StatusBadRequest, Code: "malformed", Detail: decode.Error(), Field: decode.Path}
+		return malformed(err)
 	case errors.As(err, &refused) && refused.Kind != threads.Internal:
 		return &Problem{Status: statusOf(refused.Kind), Code: refused.Code, Detail: refused.Text, Field: refused.Field}
 	}

@@ -52,7 +52,7 @@ type profilesAnswer struct {
 func (x *Exchange) answerProfiles(ctx context.Context, from caller) (reply, error) {
 	var request profilesRequest
 	if err := decodeBody(from.body, &request); err != nil {
-		return reply{}, refuseExchange(http.StatusBadRequest, "malformed", firstBytes(err.Error(), 200))
+		return reply{}, malformed(err)
 	}
 	if len(request.People) > maxProfiles {
 		return reply{}, refuseExchange(http.StatusRequestEntityTooLarge, "too_many_people", fmt.Sprintf("at most %d people can be asked about at a time", maxProfiles))

@@ -27,7 +27,7 @@ const (
 func (x *Exchange) answerPull(ctx context.Context, from caller) (reply, error) {
 	var request pullRequest
 	if err := decodeBody(from.body, &request); err != nil {
-		return reply{}, refuseExchange(400, "malformed", firstBytes(err.Error(), 200))
+		return reply{}, malformed(err)
 	}
 	if len(request.Channels) > maxPullChannels {
 		return reply{}, refuseExchange(413, "too_many_channels", fmt.Sprintf("a pull is about at most %d channels", maxPullChannels))

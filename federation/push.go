@@ -24,7 +24,7 @@ func (x *Exchange) answerPush(ctx context.Context, from caller) (reply, error) {
 	}
 	var head pushHead
 	if err := decodeBody(first, &head); err != nil {
-		return reply{}, refuseExchange(400, "malformed", "first line: "+firstBytes(err.Error(), 200))
+		return reply{}, malformed(fmt.Errorf("first line: %w", err))
 	}
 	frames, err := ReadFrames(rest)
 	if err != nil {

@@ -39,7 +39,7 @@ const maxRequestID = 64
 func (x *Exchange) answerRequest(ctx context.Context, from caller) (reply, error) {
 	var r wireRequest
 	if err := decodeBody(from.body, &r); err != nil {
-		return reply{}, refuseExchange(http.StatusBadRequest, "malformed", firstBytes(err.Error(), 200))
+		return reply{}, malformed(err)
 	}
 	if r.ID == "" || len(r.ID) > maxRequestID || threads.CheckIdentifier(r.ID) != nil {
 		return reply{}, badRequest("/id", fmt.Sprintf("must be an identifier of at most %d bytes", maxRequestID))
