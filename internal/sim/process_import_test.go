@@ -96,19 +96,49 @@ func (a archive) imported(r replica) map[int]message {
 	return of
 }
 
-// imports has the owner's server take the archive in by the command line and
-// returns the channel.
-func (p person) imports(t *testing.T, a archive, into ...string) (channel string) {
+// importsKilled has the server killed while it imports, until something but not
+// all may be there, and returns how much is.
+func (p person) importsKilled(a archive, channel string) (imported int) {
+	for n := range 20 {
+		ended := make(chan struct{})
+		go func() {
+			defer close(ended)
+			_, _ = p.house.run("", "import", "mbox", a.path, "--channel", channel) // broken off, or not
+		}()
+		p.house.eventually("importing", func() bool {
+			imported = len(p.replica(channel).messages)
+			select {
+			case <-ended:
+				return true
+			default:
+				return imported > n/4
+			}
+		})
+		p.house.kill()
+		<-ended
+		p.house.start()
+		imported = len(p.replica(channel).messages)
+		p.house.t.Logf("killed after %d of %d messages", imported, len(a.messages()))
+		if imported > len(a.messages())/2 {
+			break
+		}
+	}
+	return imported
+}
+
+// imports has the owner's server take the archive in by the command line, where
+// some is there already, and returns the channel.
+func (p person) imports(t *testing.T, a archive, already int, into ...string) (channel string) {
 	t.Helper()
 	var done struct {
-		Channel                string
-		Messages, Left, Copies int
+		Channel                         string
+		Messages, Already, Left, Copies int
 	}
 	out := p.house.mustRun("", append([]string{"import", "mbox", a.path, "--json"}, into...)...)
 	if err := json.Unmarshal(out, &done); err != nil {
 		t.Fatal(err)
 	}
-	if want := len(a.messages()); done.Messages != want || done.Left != 0 || done.Copies != len(a.mails)-want {
+	if want := len(a.messages()); done.Messages != want-already || done.Already != already || done.Left != 0 || done.Copies != len(a.mails)-want {
 		t.Errorf("import of %d mails, %d copies: %s", len(a.mails), len(a.mails)-want, out)
 	}
 	return done.Channel
@@ -122,7 +152,7 @@ func TestAnImportedArchiveIsTheSameAtEveryMember(t *testing.T) {
 	}
 	t.Parallel()
 	a := readArchive(t, "testdata/conversation.mbox")
-	for name, joinFirst := range map[string]bool{"members before": true, "members after": false} {
+	for _, name := range []string{"members before", "members after", "server killed meanwhile"} {
 		t.Run(name, func(t *testing.T) {
 			log := newHistory()
 			houses := threeHouses(t, log)
@@ -130,13 +160,17 @@ func TestAnImportedArchiveIsTheSameAtEveryMember(t *testing.T) {
 			none := houses[1].outsider()
 			importer := everybody[0]
 			var channel string
-			if joinFirst {
+			if name == "members after" {
+				channel = importer.imports(t, a, 0, "--title", "List")
+				importer.bring(channel, everybody[1:]...)
+			} else {
 				channel = importer.newChannel("List")
 				importer.bring(channel, everybody[1:]...)
-				importer.imports(t, a, "--channel", channel)
-			} else {
-				channel = importer.imports(t, a, "--title", "List")
-				importer.bring(channel, everybody[1:]...)
+				before := 0
+				if name == "server killed meanwhile" {
+					before = importer.importsKilled(a, channel)
+				}
+				importer.imports(t, a, before, "--channel", channel)
 			}
 			state := settled(t, channel, everybody...)
 			first := importer.replica(channel)

@@ -151,7 +151,10 @@ func (l *load) send(at int, p *post) bool {
 // last time, and starts them again.
 func (l *load) killSome(times int) toll {
 	seen := toll{inFlight: 1 << 30, between: 1 << 30}
-	for range times {
+	for n := range times {
+		if n > 0 && n%10 == 0 {
+			l.t.Logf("%d kills, %d acknowledged, slowest restart %s", n, l.acknowledged.Load(), slices.Max(seen.restarts))
+		}
 		before := l.acknowledged.Load()
 		at := rand.IntN(len(l.houses))
 		h := l.houses[at]
