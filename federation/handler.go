@@ -16,7 +16,7 @@ import (
 const (
 	maxInFlight   = 4               // exchanges of one server
 	rateBurst     = 10              // seconds' worth of exchanges that one server may make at once
-	maxUnverified = 256             // exchanges whose sender is not known yet, of all servers
+	maxUnverified = 256             // exchanges of one kind whose sender is not known yet, of all servers
 	retryAfter    = 2 * time.Second // told to whom is turned away by a bound
 )
 
@@ -81,6 +81,7 @@ func (x *Exchange) noExchange(w http.ResponseWriter, r *http.Request) {
 // exchanged makes a handler of what answers an exchange: it lets authenticated callers in, within
 // bounds and a total deadline, and writes what comes of it.
 func (x *Exchange) exchanged(answer func(context.Context, caller) (reply, error)) http.Handler {
+	unverified := make(chan struct{}, maxUnverified)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		ctx, cancel := context.WithTimeout(r.Context(), exchangeTime)
 		defer cancel()
@@ -89,7 +90,7 @@ func (x *Exchange) exchanged(answer func(context.Context, caller) (reply, error)
 		_ = control.SetReadDeadline(deadline)  // not every transport has deadlines;
 		_ = control.SetWriteDeadline(deadline) // ctx bounds those
 		now := x.Clock()
-		from, leave, err := x.enter(ctx, r, now)
+		from, leave, err := x.enter(ctx, r, now, unverified)
 		if err == nil {
 			defer leave()
 			var out reply
@@ -105,7 +106,13 @@ func (x *Exchange) exchanged(answer func(context.Context, caller) (reply, error)
 }
 
 // enter authenticates the caller by the headers alone, before anything of the body is read.
-func (x *Exchange) enter(ctx context.Context, r *http.Request, now time.Time) (caller, func(), error) {
+func (x *Exchange) enter(ctx context.Context, r *http.Request, now time.Time, unverified chan struct{}) (caller, func(), error) {
+	select { // keys are looked up for whatever name is claimed: strangers must not use up the database
+	case unverified <- struct{}{}:
+		defer func() { <-unverified }()
+	default:
+		return caller{}, nil, refuseExchange(http.StatusServiceUnavailable, "unavailable", "too many servers ask at once; ask again later")
+	}
 	key, err := x.verifier.VerifyHeaders(r, now)
 	if err != nil {
 		return caller{}, nil, err
