@@ -134,7 +134,7 @@ func (q *quick) PeopleByID(context.Context, []string) (map[string]threads.Person
 func (q *quick) serve(t testing.TB) *api.API {
 	t.Helper()
 	a, err := api.New(api.Options{
-		Server: kobo, Version: "bench", Clock: time.Now, Log: slog.New(slog.NewTextHandler(io.Discard, nil)), Metrics: prometheus.NewRegistry(),
+		Server: kobo, Version: "bench", Clock: time.Now, Lost: func(error) bool { return false }, Log: slog.New(slog.NewTextHandler(io.Discard, nil)), Metrics: prometheus.NewRegistry(),
 		Limits: api.Limits{PersonRate: 1 << 30, AnonymousRate: 1 << 30, Sockets: 1 << 14, SocketsPerPerson: 1 << 14},
 		Needs:  api.Needs{Journal: q, Entries: q, Tokens: quickTokens{}, People: q, Threads: quickThreads{quick: q}},
 	})
@@ -226,8 +226,6 @@ func BenchmarkFanOut(b *testing.B) {
 		var heard atomic.Int64
 		hear(b, "ws"+server.URL[4:]+"/api/v1/stream", listeners, &heard)
 		await(b, &heard, listeners) // ready
-		events := make([]string, 0)
-		_ = events
 		heard.Store(0)
 		b.ResetTimer()
 		start := time.Now()
