@@ -30,6 +30,7 @@ func (x *Exchange) acquaintance(ctx context.Context, name string) (acquaintance,
 	now := x.Clock()
 	x.mu.Lock()
 	a, ok := x.known[name]
+	changes := x.changes
 	x.mu.Unlock()
 	if ok && now.Before(a.until) {
 		return a, nil
@@ -49,7 +50,9 @@ func (x *Exchange) acquaintance(ctx context.Context, name string) (acquaintance,
 	}
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	x.known[name] = a
+	if x.changes == changes { // else what was read may be old already
+		x.known[name] = a
+	}
 	return a, nil
 }
 
@@ -58,6 +61,7 @@ func (x *Exchange) forget(name string) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	delete(x.known, name)
+	x.changes++
 }
 
 // memberKeys are the keys by which channels shared with a server know it.
@@ -190,10 +194,6 @@ func (x *Exchange) welcome(ctx context.Context) error {
 		x.Log.Info("stranger not reached", "server", name, "error", err)
 		return nil
 	}
-	if p.State == "" {
-		p.Added = x.Clock()
-	}
-	p.Key = found.Keys[len(found.Keys)-1]
-	p.State, p.Fingerprint, p.Verified, p.Versions = threads.PartnerAllowed, Fingerprint(p.Key.Public), true, found.Versions
-	return x.begin(ctx, p)
+	_, err = x.begin(ctx, name, found.newest(), found.Versions)
+	return err
 }

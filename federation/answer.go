@@ -60,7 +60,8 @@ func (c *Courier) judge(v verdict) {
 	if v.reached && l == nil && !lacksControl {
 		return
 	}
-	if l == nil {
+	fresh := l == nil
+	if fresh {
 		l = c.lane(v.ch, v.now)
 		for _, s := range v.batch.sent {
 			if s.channel == v.ch.ID {
@@ -74,7 +75,7 @@ func (c *Courier) judge(v verdict) {
 		l.retryAt = v.now.Add(c.x.spread(10 * time.Second))
 	case v.refused != nil:
 		c.refusal(l, v)
-	case v.reached || further || lacksControl && !v.stands.waits():
+	case v.reached || further || lacksControl && fresh:
 		l.State, l.Attempts, l.Error, l.Remedy, l.retryAt = threads.ChannelBehind, 0, "", "", time.Time{}
 	default: // it waits there for what others have to bring
 		l.Attempts++
@@ -101,8 +102,6 @@ func (c *Courier) refusal(l *lane, v verdict) {
 			"an event is refused there; compare versions and clocks of both servers, then `partner retry`")
 	}
 }
-
-func (a channelAnswer) waits() bool { return len(a.Waiting) > 0 }
 
 func (a channelAnswer) waitsForControl() bool {
 	for _, w := range a.Waiting {

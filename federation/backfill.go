@@ -11,8 +11,10 @@ import (
 	"meridian/threads"
 )
 
-// backfillLease is for how long one courier fetches a channel's history before another may.
-const backfillLease = time.Minute
+const (
+	backfillLease = time.Minute     // for which one courier fetches a channel's history before another may
+	backfillAgain = 2 * time.Second // until a server that gave nothing is asked again
+)
 
 // shallow are the logs of a channel with full history whose copies here do not reach down to 1.
 func shallow(ch *threads.Channel) []wireHead {
@@ -47,11 +49,13 @@ func (x *Exchange) lease(channel threads.Hash, server string, now time.Time) boo
 	return true
 }
 
-// release lets another courier fetch a channel's history at once.
-func (x *Exchange) release(channel threads.Hash) {
+// release gives the right back.
+func (x *Exchange) release(channel threads.Hash, server string) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	delete(x.leases, channel)
+	if x.leases[channel].server == server {
+		delete(x.leases, channel)
+	}
 }
 
 type lease struct {
@@ -60,41 +64,76 @@ type lease struct {
 }
 
 // backfill fetches history below what is held, newest first, every event verified by the hash in the
-// one above it. It can be interrupted anywhere: what is held says where to go on.
+// one above it. It can be interrupted anywhere: what is held says where to go on. A server that has
+// nothing to give, perhaps because it does not know yet that we may see it, is asked again later; by
+// then another may have given it.
 func (c *Courier) backfill(ctx context.Context, now time.Time) error {
 	for _, id := range slices.SortedFunc(maps.Keys(c.deep), strings.Compare) {
-		for range maxPages {
-			if !c.x.lease(id, c.name, now) {
-				break // it may be this one's turn later
-			}
-			more, err := c.backfillPage(ctx, id, now)
-			if err != nil {
-				return err
-			}
-			if !more {
-				delete(c.deep, id)
-				c.x.release(id) // this server has no more of it: another may
-				break
-			}
+		if now.Before(c.deep[id]) {
+			continue
+		}
+		c.deep[id] = now.Add(c.x.spread(backfillAgain))
+		left, err := c.backfillChannel(ctx, id, now)
+		switch {
+		case err != nil:
+			return err
+		case left == nothingLeft:
+			delete(c.deep, id)
+		case left == moreToCome:
+			c.deep[id] = now
 		}
 	}
 	return nil
 }
 
-// backfillPage fetches one page and reports whether to go on with this server.
-func (c *Courier) backfillPage(ctx context.Context, id threads.Hash, now time.Time) (bool, error) {
-	ch, err := c.x.Journal.Channel(ctx, id)
-	if err != nil {
-		return false, fmt.Errorf("load channel %s: %w", id, err)
+// deepen has the channel's history fetched.
+func (c *Courier) deepen(id threads.Hash, now time.Time) {
+	if _, known := c.deep[id]; !known {
+		c.deep[id] = now
 	}
-	logs := shallow(ch)
-	if len(logs) == 0 || !ch.IsMember(c.x.Server) || !ch.IsMember(c.name) {
-		return false, nil
+}
+
+func (c *Courier) nextBackfill() time.Time {
+	var next time.Time
+	for _, at := range c.deep {
+		next = earliest(next, at)
 	}
-	got, _, err := c.fetch(ctx, pullRequest{Channels: []pullChannel{{standing: standingOf(id, ch), Below: logs}}}, true, now)
-	if err != nil {
-		return false, err
+	return next
+}
+
+// remainder is what is left of a channel's history after some pages.
+type remainder int
+
+const (
+	nothingLeft   remainder = iota
+	nothingToHave           // from this server now
+	moreToCome
+)
+
+// backfillPages is how many pages one step fetches, so that other work gets its turn.
+const backfillPages = 4
+
+func (c *Courier) backfillChannel(ctx context.Context, id threads.Hash, now time.Time) (remainder, error) {
+	defer c.x.release(id, c.name)
+	for range backfillPages {
+		ch, err := c.x.Journal.Channel(ctx, id)
+		if err != nil {
+			return nothingToHave, fmt.Errorf("load channel %s: %w", id, err)
+		}
+		logs := shallow(ch)
+		if len(logs) == 0 || !ch.IsMember(c.x.Server) || !ch.IsMember(c.name) {
+			return nothingLeft, nil
+		}
+		if !c.x.lease(id, c.name, now) {
+			return nothingToHave, nil
+		}
+		got, _, err := c.fetch(ctx, pullRequest{Channels: []pullChannel{{standing: standingOf(id, ch), Below: logs}}}, true, now)
+		if err != nil {
+			return nothingToHave, err
+		}
+		if answer := got.answer.Channels[id]; answer == nil || answer.Applied == 0 {
+			return nothingToHave, nil
+		}
 	}
-	answer := got.answer.Channels[id]
-	return answer != nil && answer.Applied > 0, nil
+	return moreToCome, nil
 }

@@ -67,7 +67,7 @@ func (c *Courier) look(ctx context.Context, shared map[string]map[threads.Hash]s
 				continue
 			}
 			if len(shallow(ch)) > 0 {
-				c.deep[id] = true
+				c.deepen(id, now)
 			}
 			if missing, err := c.x.missing(ctx, id); err != nil {
 				return err

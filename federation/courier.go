@@ -49,7 +49,7 @@ type Courier struct {
 	lanes     map[threads.Hash]*lane
 	acked     map[threads.Hash]map[threads.LogID]int64 // what lanes delivered beyond the cursor
 	offered   map[string]bool                          // invitations that the server knows, by id
-	deep      map[threads.Hash]bool                    // channels whose history below is still to be fetched
+	deep      map[threads.Hash]time.Time               // channels whose history below is still to be fetched, and when
 	letters   bool                                     // there may be invitations to write about
 	unknown   bool                                     // there are people of whom only the id is known
 	people    time.Time                                // when profiles are asked for next
@@ -83,7 +83,7 @@ func (x *Exchange) courier(name string) *Courier {
 		c = &Courier{
 			x: x, name: name, woken: make(chan struct{}, 1), busy: map[threads.Hash]bool{},
 			lanes: map[threads.Hash]*lane{}, wants: map[threads.Hash]*want{}, acked: map[threads.Hash]map[threads.LogID]int64{},
-			offered: map[string]bool{}, deep: map[threads.Hash]bool{},
+			offered: map[string]bool{}, deep: map[threads.Hash]time.Time{},
 			rate: rate.NewLimiter(rate.Limit(x.Rate), rateBurst*x.Rate),
 		}
 		x.couriers[name] = c
@@ -366,10 +366,7 @@ func (c *Courier) work(ctx context.Context, now time.Time) (time.Time, error) {
 		return now, err
 	}
 	next, err := c.deliver(ctx, now)
-	if len(c.deep) > 0 {
-		next = earliest(next, now.Add(soon))
-	}
-	return earliest(next, c.compareAt, c.nextWant(), c.people), err
+	return earliest(next, c.compareAt, c.nextWant(), c.nextBackfill(), c.people), err
 }
 
 // checkKey looks whether the server's document still shows the key by which it is known. Not reaching

@@ -73,6 +73,11 @@ func (c *Courier) deliver(ctx context.Context, now time.Time) (time.Time, error)
 		if err != nil {
 			return now, err
 		}
+		if a, err := c.x.acquaintance(ctx, c.name); err != nil {
+			return now, err
+		} else if code, _ := a.refused(); code != "" {
+			return now, nil // the next step sees to it
+		}
 		if b == nil {
 			return c.nextLane(), nil
 		}

@@ -60,9 +60,12 @@ type Exchange struct {
 	digests   digests
 	strangers strangers
 
+	deciding sync.Mutex // held while something about a server is decided
+
 	mu       sync.Mutex
 	couriers map[string]*Courier
 	known    map[string]acquaintance
+	changes  int // how often something about a server was decided
 	leases   map[threads.Hash]lease
 }
 

@@ -28,7 +28,7 @@ type want struct {
 const (
 	flowTime = 500 * time.Millisecond // within which a delivery under way must show
 	soon     = time.Second
-	maxPages = 64 // in one step
+	maxPages = 8 // in one step
 )
 
 // note is a want as handlers and other couriers leave it.
@@ -279,7 +279,7 @@ func (c *Courier) goOn(w *want, ch *threads.Channel, t pulledChannel, lag []thre
 	case len(lag) == 0 && len(w.ahead) == 0 && len(w.missing) == 0:
 		delete(c.wants, ch.ID)
 		if len(shallow(ch)) > 0 {
-			c.deep[ch.ID] = true
+			c.deepen(ch.ID, now)
 		}
 	case w.idle > 1 || len(lag) == 0 && w.idle > 0:
 		c.passOn(w, ch)

@@ -13,7 +13,7 @@ import (
 
 // AddPartner fetches who the server says it is and keeps it as pending, with the fingerprint of its
 // key for the administrator to compare. A key that is pinned already stays pinned: a different one
-// is an error that shows both.
+// puts the partner on hold.
 func (x *Exchange) AddPartner(ctx context.Context, name string) (threads.Partner, error) {
 	if _, err := ParseServerName(name); err != nil {
 		return threads.Partner{}, threads.Refuse(threads.Invalid, "invalid", "/name", err.Error())
@@ -23,36 +23,29 @@ func (x *Exchange) AddPartner(ctx context.Context, name string) (threads.Partner
 	}
 	found, err := x.fetchWellKnown(ctx, name)
 	if err != nil {
-		return threads.Partner{}, &threads.Error{Kind: threads.Unavailable, Code: "unreachable", Field: "/name", Text: err.Error(), Cause: err}
+		return threads.Partner{}, unreachable(err)
 	}
-	p, err := x.partner(ctx, name)
-	if err != nil {
-		return threads.Partner{}, err
-	}
-	newest := found.Keys[len(found.Keys)-1]
-	if p.Key.ID != "" && p.State == threads.PartnerAllowed {
-		if slices.ContainsFunc(found.Keys, func(k threads.Key) bool { return k.ID == p.Key.ID }) {
-			p.Hold, p.Verified = "", true
-		} else {
-			p.Hold = keyChanged(p.Key, newest)
-			p.Fingerprint = Fingerprint(newest.Public)
+	p, err := x.decide(ctx, name, func(p *threads.Partner) error {
+		if p.State == threads.PartnerAllowed {
+			found.judge(p)
+			return nil
 		}
-		return p, x.savePartner(ctx, p)
-	}
-	if p.State == "" {
-		p.Name, p.State, p.Added = name, threads.PartnerPending, x.Clock()
-	}
-	p.Fingerprint, p.Versions = Fingerprint(newest.Public), found.Versions
-	if err := x.savePartner(ctx, p); err != nil {
+		if p.State == "" {
+			p.State, p.Added = threads.PartnerPending, x.Clock()
+		}
+		p.Fingerprint, p.Versions = Fingerprint(found.newest().Public), found.Versions
+		return nil
+	})
+	if err != nil || p.State == threads.PartnerAllowed {
 		return p, err
 	}
+	x.strangers.drop(name)
 	x.greet(ctx, name)
 	return p, nil
 }
 
-func keyChanged(pinned, seen threads.Key) string {
-	return fmt.Sprintf("its key is no longer the pinned one: pinned %s, now %s; if its administrators confirm the new one, allow the partner again with that fingerprint",
-		Fingerprint(pinned.Public), Fingerprint(seen.Public))
+func unreachable(err error) error {
+	return &threads.Error{Kind: threads.Unavailable, Code: "unreachable", Field: "/name", Text: err.Error(), Cause: err}
 }
 
 // AllowPartner pins the partner's key and begins to exchange with it. The key is the one whose
@@ -69,32 +62,37 @@ func (x *Exchange) AllowPartner(ctx context.Context, name, fingerprint string) (
 	if p.State == "" || fingerprint == "" {
 		return p, threads.Refuse(threads.Conflict, "unknown_fingerprint", "/fingerprint", "add the partner first and compare the fingerprint that it shows with its administrators")
 	}
-	if p.State == threads.PartnerBlocked && p.Key.ID != "" && Fingerprint(p.Key.Public) == fingerprint {
-		p.State, p.Hold = threads.PartnerAllowed, ""
-		return p, x.begin(ctx, p)
-	}
-	found, err := x.fetchWellKnown(ctx, name)
-	if err != nil {
-		return p, &threads.Error{Kind: threads.Unavailable, Code: "unreachable", Text: err.Error(), Cause: err}
+	found := acquainted{Keys: []threads.Key{p.Key}, Versions: p.Versions}
+	pinned := p.State == threads.PartnerBlocked && p.Key.ID != "" && strings.EqualFold(Fingerprint(p.Key.Public), fingerprint)
+	if !pinned {
+		if found, err = x.fetchWellKnown(ctx, name); err != nil {
+			return p, unreachable(err)
+		}
 	}
 	for _, k := range found.Keys {
 		if strings.EqualFold(Fingerprint(k.Public), fingerprint) {
-			p.State, p.Key, p.Fingerprint, p.Verified, p.Hold = threads.PartnerAllowed, k, Fingerprint(k.Public), true, ""
-			p.Versions = found.Versions
-			return p, x.begin(ctx, p)
+			return x.begin(ctx, name, k, found.Versions)
 		}
 	}
-	return p, threads.Refuse(threads.Conflict, "fingerprint", "/fingerprint", "is not that of the key which the server shows now, "+Fingerprint(found.Keys[len(found.Keys)-1].Public)+"; ask its administrators")
+	return p, threads.Refuse(threads.Conflict, "fingerprint", "/fingerprint", "is not that of the key which the server shows now, "+Fingerprint(found.newest().Public)+"; ask its administrators")
 }
 
-// begin stores a partner that may be exchanged with from now on, and wakes its courier.
-func (x *Exchange) begin(ctx context.Context, p threads.Partner) error {
-	if err := x.savePartner(ctx, p); err != nil {
-		return err
+// begin makes a server a partner whose key is pinned, and wakes its courier.
+func (x *Exchange) begin(ctx context.Context, name string, key threads.Key, versions []int64) (threads.Partner, error) {
+	p, err := x.decide(ctx, name, func(p *threads.Partner) error {
+		if p.State == "" {
+			p.Added = x.Clock()
+		}
+		p.State, p.Key, p.Fingerprint, p.Verified, p.Hold = threads.PartnerAllowed, key, Fingerprint(key.Public), true, ""
+		p.Versions = versions
+		return nil
+	})
+	if err != nil {
+		return p, err
 	}
 	x.Log.Info("partner allowed", "partner", p.Name, "fingerprint", p.Fingerprint)
 	x.courier(p.Name).rouse()
-	return nil
+	return p, nil
 }
 
 // BlockPartner ends all exchange with a server; what is held of it is kept.
@@ -102,15 +100,14 @@ func (x *Exchange) BlockPartner(ctx context.Context, name string) (threads.Partn
 	if _, err := ParseServerName(name); err != nil {
 		return threads.Partner{}, threads.Refuse(threads.Invalid, "invalid", "/name", err.Error())
 	}
-	p, err := x.partner(ctx, name)
+	p, err := x.decide(ctx, name, func(p *threads.Partner) error {
+		if p.State == "" {
+			p.Added = x.Clock()
+		}
+		p.State = threads.PartnerBlocked
+		return nil
+	})
 	if err != nil {
-		return p, err
-	}
-	if p.State == "" {
-		p.Name, p.Added = name, x.Clock()
-	}
-	p.State = threads.PartnerBlocked
-	if err := x.savePartner(ctx, p); err != nil {
 		return p, err
 	}
 	x.Log.Info("partner blocked", "partner", name)
@@ -143,50 +140,81 @@ func (x *Exchange) partner(ctx context.Context, name string) (threads.Partner, e
 	return p, nil
 }
 
-func (x *Exchange) savePartner(ctx context.Context, p threads.Partner) error {
+// decide changes what was decided about a server. Changes come one after another, so that none undoes
+// another that was made meanwhile.
+func (x *Exchange) decide(ctx context.Context, name string, change func(*threads.Partner) error) (threads.Partner, error) {
+	x.deciding.Lock()
+	defer x.deciding.Unlock()
+	p, err := x.partner(ctx, name)
+	if err != nil {
+		return p, err
+	}
+	if err := change(&p); err != nil {
+		return p, err
+	}
 	if err := x.Options.Partners.SavePartner(ctx, p); err != nil {
-		return fmt.Errorf("save partner %s: %w", p.Name, err)
+		return p, fmt.Errorf("save partner %s: %w", name, err)
 	}
-	x.forget(p.Name)
-	return nil
+	x.forget(name)
+	return p, nil
 }
 
-// hold stops the exchange with a partner until an administrator has looked.
-func (x *Exchange) hold(ctx context.Context, p threads.Partner, why string) error {
-	if p.Hold == why {
-		return nil
-	}
-	p.Hold = why
-	x.Log.Error("partner on hold", "partner", p.Name, "reason", why)
-	return x.savePartner(ctx, p)
+// newest is the key that a server shows last.
+func (a acquainted) newest() threads.Key { return a.Keys[len(a.Keys)-1] }
+
+func (a acquainted) shows(k threads.Key) bool {
+	return slices.ContainsFunc(a.Keys, func(f threads.Key) bool { return f.Public.Equal(k.Public) })
 }
 
-// checkKey compares what a server shows with what is known of it: a partner that shows another key
-// than the pinned one is put on hold; the same key proves the name by TLS, also that of a member of a
-// shared channel that is no partner.
+// judge takes up what an allowed partner shows: the pinned key proves its name by TLS, another one
+// puts it on hold until an administrator has looked.
+func (a acquainted) judge(p *threads.Partner) {
+	if a.shows(p.Key) {
+		p.Verified, p.Hold = true, ""
+		return
+	}
+	p.Fingerprint = Fingerprint(a.newest().Public)
+	p.Hold = fmt.Sprintf("its key is no longer the pinned one: pinned %s, now %s; if its administrators confirm the new one, allow the partner again with that fingerprint",
+		Fingerprint(p.Key.Public), p.Fingerprint)
+}
+
+// checkKey compares what a server shows with what is known of it. A member of a shared channel that is
+// no partner proves its name likewise.
 func (x *Exchange) checkKey(ctx context.Context, name string) error {
 	found, err := x.fetchWellKnown(ctx, name)
 	if err != nil {
 		return err
 	}
-	x.forget(name)
-	a, err := x.acquaintance(ctx, name)
+	members, err := x.memberKeys(ctx, name)
 	if err != nil {
 		return err
 	}
-	shows := func(k threads.Key) bool {
-		return slices.ContainsFunc(found.Keys, func(f threads.Key) bool { return f.Public.Equal(k.Public) })
+	held := ""
+	p, err := x.decide(ctx, name, func(p *threads.Partner) error {
+		held = p.Hold
+		switch {
+		case p.State == threads.PartnerAllowed:
+			if found.judge(p); p.Hold == "" {
+				p.Hold = held // it is for an administrator to end
+			}
+		case p.State == threads.PartnerPending && slices.ContainsFunc(members, found.shows):
+			p.Verified = true
+		default:
+			return errUnchanged
+		}
+		return nil
+	})
+	if err == nil && p.Hold != held {
+		x.Log.Error("partner on hold", "partner", name, "reason", p.Hold)
 	}
-	p := a.partner
-	switch {
-	case p.State == threads.PartnerAllowed && !shows(p.Key):
-		return x.hold(ctx, p, keyChanged(p.Key, found.Keys[len(found.Keys)-1]))
-	case p.State == "" || p.Verified || p.State == threads.PartnerPending && !slices.ContainsFunc(a.members, shows):
+	if errors.Is(err, errUnchanged) {
 		return nil
 	}
-	p.Verified = true
-	return x.savePartner(ctx, p)
+	return err
 }
+
+// errUnchanged ends a change that has nothing to change.
+var errUnchanged = errors.New("nothing was changed")
 
 // keyCheckEvery is how often a partner's document is compared with what is pinned.
 const keyCheckEvery = time.Hour

@@ -115,7 +115,9 @@ func (s *Store) change(ctx context.Context, f func(*sqlx.Tx) error) error {
 		if err != nil {
 			return err
 		}
-		tx, err = w.conn.BeginTxx(ctx, nil)
+		// A transaction bound to ctx would be rolled back by somebody else when ctx ends, perhaps only
+		// after the next one on this connection has begun.
+		tx, err = w.conn.BeginTxx(context.WithoutCancel(ctx), nil)
 		if err != nil {
 			return s.dropWriter(err)
 		}
