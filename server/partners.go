@@ -33,6 +33,8 @@ type Partner struct {
 // PartnerList is the answer of partners.list.
 type PartnerList struct {
 	Partners []Partner `json:"partners"`
+	// Strangers are the names under which unknown servers asked lately, unproven.
+	Strangers []string `json:"strangers"`
 }
 
 // shown is a partner with what it has not got yet.
@@ -84,7 +86,7 @@ func (s *Server) decided(ctx context.Context) func(threads.Partner, error) (Part
 }
 
 func (s *Server) listPartners(ctx context.Context, _ struct{}) (PartnerList, error) {
-	list := PartnerList{Partners: []Partner{}}
+	list := PartnerList{Partners: []Partner{}, Strangers: append([]string{}, s.federation.Strangers()...)}
 	for page := (threads.Page{Limit: threads.MaxPage}); ; {
 		some, next, err := s.store.Partners(ctx, "", page)
 		if err != nil {

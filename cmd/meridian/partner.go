@@ -81,7 +81,7 @@ func partnerListCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return report(c, list, func(w io.Writer) { partnerTable(w, list.Partners) })
+			return report(c, list, func(w io.Writer) { partnerTable(w, list) })
 		},
 	}
 	configFlag(c)
@@ -89,14 +89,17 @@ func partnerListCommand() *cobra.Command {
 	return c
 }
 
-func partnerTable(w io.Writer, partners []server.Partner) {
-	if len(partners) == 0 {
+func partnerTable(w io.Writer, list server.PartnerList) {
+	for _, name := range list.Strangers {
+		fmt.Fprintf(w, "%s asked lately; meridian partner add %s shows who it is\n", name, name)
+	}
+	if len(list.Partners) == 0 {
 		fmt.Fprintln(w, "no partners yet; meridian partner add DOMAIN")
 		return
 	}
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(table, "SERVER\tSTATE\tLAST CONTACT\tBACKLOG\tCLOCK\tFINGERPRINT\tTROUBLE")
-	for _, p := range partners {
+	for _, p := range list.Partners {
 		fmt.Fprintf(table, "%s\t%s\t%s\t%d\t%+.0f s\t%s\t%s\n", p.Name, p.State, lastContact(p), p.Backlog, p.ClockDiff, p.Fingerprint, trouble(p))
 	}
 	_ = table.Flush() // standard output is gone: nobody to tell

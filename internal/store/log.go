@@ -45,22 +45,12 @@ type Span struct {
 	Bytes   int           // of headers, signatures and contents at most, beyond the first event
 }
 
-const placed = `from event where log = (select l.id from log l join channel c on c.id = l.channel
-	where c.hash = ? and l.origin = coalesce((select id from server where name = ?), 0) and l.epoch = ?)`
+const upwardsQuery = `select header, sig, content, flags from event where log = (select l.id from log l join channel c on c.id = l.channel
+	where c.hash = ? and l.origin = coalesce((select id from server where name = ?), 0) and l.epoch = ?) and seq >= ? order by seq limit ?`
 
 // LogEvents are the events of a log from a place upwards, as partners may have
 // them: without the contents of void events.
 func (s *Store) LogEvents(ctx context.Context, span Span) ([]*threads.Event, error) {
-	return s.logEvents(ctx, span, "and seq >= ? order by seq limit ?")
-}
-
-// LogEventsBelow are the events of a log below a place, downwards: for those
-// who take in history.
-func (s *Store) LogEventsBelow(ctx context.Context, span Span) ([]*threads.Event, error) {
-	return s.logEvents(ctx, span, "and seq < ? order by seq desc limit ?")
-}
-
-func (s *Store) logEvents(ctx context.Context, span Span, which string) ([]*threads.Event, error) {
 	var events []*threads.Event
 	size := 0
 	err := s.each(ctx, func(rows *sql.Rows) error {
@@ -78,7 +68,7 @@ func (s *Store) logEvents(ctx context.Context, span Span, which string) ([]*thre
 		}
 		events = append(events, e)
 		return nil
-	}, "select header, sig, content, flags "+placed+which,
+	}, upwardsQuery,
 		raw(span.Channel), span.Log.Origin, span.Log.Epoch, span.From, span.Limit)
 	if err != nil {
 		return nil, fmt.Errorf("read log %v of channel %s: %w", span.Log, span.Channel, err)
@@ -138,16 +128,6 @@ const missingQuery = `select header from event where log in (select l.id from lo
 func (s *Store) Channels(ctx context.Context, after threads.Hash, limit int) ([]threads.Hash, error) {
 	return s.hashes(ctx, "select hash from channel where hash > ? order by hash limit ?", afterRaw(after), limit)
 }
-
-// SharedChannels are the channels of which the server is a member, at most
-// limit, after the one named, in the order of their bytes.
-func (s *Store) SharedChannels(ctx context.Context, server string, after threads.Hash, limit int) ([]threads.Hash, error) {
-	return s.hashes(ctx, sharedQuery, server, afterRaw(after), limit)
-}
-
-const sharedQuery = `select c.hash from channel_server m join server s on s.id = m.server
-	join channel c on c.id = m.channel where s.name = ? and m.removed = 0 and c.hash > ?
-	order by c.hash limit ?`
 
 func afterRaw(after threads.Hash) []byte { return append([]byte{}, raw(after)...) }
 

@@ -55,7 +55,8 @@ func (s *Store) Servers(ctx context.Context) ([]string, error) {
 // ChannelsWith are the channels of which the server is or was a member, at most
 // limit, after the one named, in the order of their bytes.
 func (s *Store) ChannelsWith(ctx context.Context, server string, after threads.Hash, limit int) ([]threads.Hash, error) {
-	return s.hashes(ctx, `select c.hash from channel_server m join server s on s.id = m.server
-		join channel c on c.id = m.channel where s.name = ? and c.hash > ?
-		order by c.hash limit ?`, server, afterRaw(after), limit)
+	return s.hashes(ctx, sharedQuery, server, afterRaw(after), limit)
 }
+
+const sharedQuery = `select c.hash from channel_server m join server s on s.id = m.server
+	join channel c on c.id = m.channel where s.name = ? and c.hash > ? order by c.hash limit ?`

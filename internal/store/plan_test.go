@@ -13,8 +13,7 @@ func TestNoLookUpReadsAWholeTable(t *testing.T) {
 	for _, query := range []string{
 		lastQuery,
 		"select header, sig, content, pos, log, flags from event where hash8 = ? limit 16",
-		"select header, sig, content, flags " + placed + "and seq >= ? order by seq limit ?",
-		"select header, sig, content, flags " + placed + "and seq < ? order by seq desc limit ?",
+		upwardsQuery,
 		missingQuery,
 		"select header, sig, content, pos, flags from event where log = ? and seq > ? order by seq limit 500",
 		`select value from write where channel = ? and object = ? and field = ? order by stamp desc limit 1`,
