@@ -10,8 +10,9 @@ import (
 	"meridian/api"
 )
 
-func TestAConversationFromEndToEnd(t *testing.T) {
-	w := newWorld(t, api.Limits{})
+func TestAConversationFromEndToEnd(t *testing.T) { onBoth(t, aConversationFromEndToEnd) }
+
+func aConversationFromEndToEnd(t *testing.T, w *world) {
 	ana, ben := w.user("ana", false), w.user("ben", false)
 	channel := w.channel(ana, "Harbour")
 	w.must(201, ana, "POST", "/channels/"+channel+"/members", object{"address": "ben@" + kobo})
@@ -50,8 +51,9 @@ func TestAConversationFromEndToEnd(t *testing.T) {
 	}
 }
 
-func TestAThreadIsChangedFieldByField(t *testing.T) {
-	w := newWorld(t, api.Limits{})
+func TestAThreadIsChangedFieldByField(t *testing.T) { onBoth(t, aThreadIsChangedFieldByField) }
+
+func aThreadIsChangedFieldByField(t *testing.T, w *world) {
 	ana := w.user("ana", false)
 	channel := w.channel(ana, "Harbour")
 	thread, other := w.thread(ana, channel, "Quay 4"), w.thread(ana, channel, "Quay 5")
@@ -69,8 +71,9 @@ func TestAThreadIsChangedFieldByField(t *testing.T) {
 	}
 }
 
-func TestAChangeToAnotherVersionIsRefused(t *testing.T) {
-	w := newWorld(t, api.Limits{})
+func TestAChangeToAnotherVersionIsRefused(t *testing.T) { onBoth(t, aChangeToAnotherVersionIsRefused) }
+
+func aChangeToAnotherVersionIsRefused(t *testing.T, w *world) {
 	ana := w.user("ana", false)
 	channel := w.channel(ana, "Harbour")
 	thread := w.thread(ana, channel, "Quay 4")
@@ -92,7 +95,10 @@ func TestAChangeToAnotherVersionIsRefused(t *testing.T) {
 }
 
 func TestWhatOneMayNotSeeAnswersLikeWhatDoesNotExist(t *testing.T) {
-	w := newWorld(t, api.Limits{})
+	onBoth(t, whatOneMayNotSeeAnswersLikeWhatDoesNotExist)
+}
+
+func whatOneMayNotSeeAnswersLikeWhatDoesNotExist(t *testing.T, w *world) {
 	ana, eve := w.user("ana", false), w.user("eve", false)
 	channel := w.channel(ana, "Harbour")
 	thread := w.thread(ana, channel, "Quay 4")
@@ -135,8 +141,9 @@ func TestWhatOneMayNotSeeAnswersLikeWhatDoesNotExist(t *testing.T) {
 	}
 }
 
-func TestListsGoOnWhereTheyStopped(t *testing.T) {
-	w := newWorld(t, api.Limits{})
+func TestListsGoOnWhereTheyStopped(t *testing.T) { onBoth(t, listsGoOnWhereTheyStopped) }
+
+func listsGoOnWhereTheyStopped(t *testing.T, w *world) {
 	ana := w.user("ana", false)
 	channel := w.channel(ana, "Harbour")
 	thread := w.thread(ana, channel, "Quay 4")
@@ -168,8 +175,9 @@ func TestListsGoOnWhereTheyStopped(t *testing.T) {
 	w.must(422, ana, "GET", "/threads/"+thread+"/messages?page=2", nil)
 }
 
-func TestUnreadAndFollowingAreOnesOwn(t *testing.T) {
-	w := newWorld(t, api.Limits{})
+func TestUnreadAndFollowingAreOnesOwn(t *testing.T) { onBoth(t, unreadAndFollowingAreOnesOwn) }
+
+func unreadAndFollowingAreOnesOwn(t *testing.T, w *world) {
 	ana, ben := w.user("ana", false), w.user("ben", false)
 	channel := w.channel(ana, "Harbour")
 	w.must(201, ana, "POST", "/channels/"+channel+"/members", object{"address": ben.address, "role": "reader"})
@@ -195,8 +203,9 @@ func TestUnreadAndFollowingAreOnesOwn(t *testing.T) {
 	}
 }
 
-func TestMembersComeChangeAndGo(t *testing.T) {
-	w := newWorld(t, api.Limits{})
+func TestMembersComeChangeAndGo(t *testing.T) { onBoth(t, membersComeChangeAndGo) }
+
+func membersComeChangeAndGo(t *testing.T, w *world) {
 	ana, ben := w.user("ana", false), w.user("ben", false)
 	channel := w.channel(ana, "Harbour")
 	members := "/channels/" + channel + "/members"

@@ -10,7 +10,10 @@ import (
 
 // T68: a POST repeated under its key has one effect and one answer.
 func TestAPostRepeatedUnderItsKeyHappensOnce(t *testing.T) {
-	w := newWorld(t, api.Limits{})
+	onBoth(t, aPostRepeatedUnderItsKeyHappensOnce)
+}
+
+func aPostRepeatedUnderItsKeyHappensOnce(t *testing.T, w *world) {
 	root, ben := w.user("root", true), w.user("ben", false)
 	channel := w.channel(root, "Harbour")
 	thread := w.thread(root, channel, "Quay 4")

@@ -131,7 +131,10 @@ func (w *world) cursor(u *user) string {
 }
 
 func TestWhatHappensIsToldToMembersWithAllThatShowsIt(t *testing.T) {
-	w := newWorld(t, api.Limits{})
+	onBoth(t, whatHappensIsToldToMembersWithAllThatShowsIt)
+}
+
+func whatHappensIsToldToMembersWithAllThatShowsIt(t *testing.T, w *world) {
 	ana, ben, eve := w.user("ana", false), w.user("ben", false), w.user("eve", false)
 	heard, unheard := w.resumed(ana, w.cursor(ana)), w.resumed(eve, w.cursor(eve))
 	channel := w.channel(ana, "Harbour")
@@ -178,7 +181,10 @@ func TestWhatHappensIsToldToMembersWithAllThatShowsIt(t *testing.T) {
 }
 
 func TestAPollWaitsForAnEventAndGoesOnAfterIt(t *testing.T) {
-	w := newWorld(t, api.Limits{})
+	onBoth(t, aPollWaitsForAnEventAndGoesOnAfterIt)
+}
+
+func aPollWaitsForAnEventAndGoesOnAfterIt(t *testing.T, w *world) {
 	ana := w.user("ana", false)
 	channel := w.channel(ana, "Harbour")
 	thread := w.thread(ana, channel, "Quay 4")
@@ -510,7 +516,10 @@ func TestTheStreamIsTheLogWhereverItIsCut(t *testing.T) {
 
 // T69: a restart loses nothing, and a cursor that is too old says so.
 func TestACursorOutlivesARestartAndAMonthIsItsLife(t *testing.T) {
-	w := newWorld(t, api.Limits{})
+	onBoth(t, aCursorOutlivesARestartAndAMonthIsItsLife)
+}
+
+func aCursorOutlivesARestartAndAMonthIsItsLife(t *testing.T, w *world) {
 	ana := w.user("ana", false)
 	thread := w.thread(ana, w.channel(ana, "Harbour"), "Quay 4")
 	cursor := w.cursor(ana)

@@ -26,6 +26,7 @@ import (
 
 	"meridian/api"
 	"meridian/internal/store"
+	"meridian/internal/store/pgtest"
 	"meridian/threads"
 	"meridian/threads/journal"
 )
@@ -45,7 +46,7 @@ func TestMain(m *testing.M) {
 // world is the client interface of one server over a real journal and store.
 type world struct {
 	t        testing.TB
-	path     string // of the database
+	database string // its URL
 	limits   api.Limits
 	store    *store.Store
 	journal  *journal.Journal
@@ -79,6 +80,17 @@ func (l *logs) String() string {
 
 func newWorld(t testing.TB, limits api.Limits) *world {
 	t.Helper()
+	return newWorldOn(t, "sqlite:"+filepath.Join(t.TempDir(), "w.db"), limits)
+}
+
+// onBoth runs a test on each kind of database.
+func onBoth(t *testing.T, test func(*testing.T, *world)) {
+	t.Run("SQLite", func(t *testing.T) { test(t, newWorld(t, api.Limits{})) })
+	t.Run("PostgreSQL", func(t *testing.T) { test(t, newWorldOn(t, pgtest.URL(t), api.Limits{})) })
+}
+
+func newWorldOn(t testing.TB, database string, limits api.Limits) *world {
+	t.Helper()
 	if limits.PersonRate == 0 {
 		limits.PersonRate = 1_000_000
 	}
@@ -88,7 +100,7 @@ func newWorld(t testing.TB, limits api.Limits) *world {
 	if limits.SignIns == 0 {
 		limits.SignIns = 1_000_000
 	}
-	w := &world{t: t, path: filepath.Join(t.TempDir(), "w.db"), limits: limits}
+	w := &world{t: t, database: database, limits: limits}
 	w.start()
 	t.Cleanup(func() { w.stop() })
 	return w
@@ -100,7 +112,7 @@ func (w *world) now() time.Time { return time.Now().Add(time.Duration(w.ahead.Lo
 func (w *world) start() {
 	w.t.Helper()
 	var err error
-	if w.store, err = store.Open(context.Background(), store.Options{URL: "sqlite:" + w.path, Server: kobo}); err != nil {
+	if w.store, err = store.Open(context.Background(), store.Options{URL: w.database, Server: kobo}); err != nil {
 		w.t.Fatal(err)
 	}
 	seed := sha256.Sum256([]byte(kobo))
