@@ -44,6 +44,7 @@ type Courier struct {
 	loaded    bool
 	pinned    ed25519.PublicKey // nil for a member server that is no partner
 	measured  time.Time
+	pushes    *rate.Limiter
 	saved     time.Time
 	dirty     bool
 	lanes     map[threads.Hash]*lane
@@ -84,7 +85,7 @@ func (x *Exchange) courier(name string) *Courier {
 			x: x, name: name, woken: make(chan struct{}, 1), busy: map[threads.Hash]bool{},
 			lanes: map[threads.Hash]*lane{}, wants: map[threads.Hash]*want{}, acked: map[threads.Hash]map[threads.LogID]int64{},
 			offered: map[string]bool{}, deep: map[threads.Hash]time.Time{},
-			rate: rate.NewLimiter(rate.Limit(x.Rate), rateBurst*x.Rate),
+			rate: rate.NewLimiter(rate.Limit(x.Rate), rateBurst*x.Rate), pushes: rate.NewLimiter(pushRate, pushBurst),
 		}
 		x.couriers[name] = c
 	}

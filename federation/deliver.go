@@ -66,6 +66,24 @@ func (b *batch) channels() []threads.Hash {
 	return ids
 }
 
+// A server is pushed to this often a second in the long run, which is well below what it allows, and
+// this many times at once. Beyond it batches grow.
+const (
+	pushRate  = 100
+	pushBurst = 200
+)
+
+// pace is zero when there may be a push now, else the time for which it has to wait.
+func (c *Courier) pace(now time.Time) time.Time {
+	r := c.pushes.ReserveN(now, 1)
+	wait := r.DelayFrom(now)
+	if wait == 0 {
+		return time.Time{}
+	}
+	r.CancelAt(now)
+	return now.Add(wait)
+}
+
 // deliver pushes batch after batch until nothing is left, and says when a lane is due again.
 func (c *Courier) deliver(ctx context.Context, now time.Time) (time.Time, error) {
 	for range maxBatches {
@@ -73,13 +91,11 @@ func (c *Courier) deliver(ctx context.Context, now time.Time) (time.Time, error)
 		if err != nil {
 			return now, err
 		}
-		if a, err := c.x.acquaintance(ctx, c.name); err != nil {
-			return now, err
-		} else if code, _ := a.refused(); code != "" {
-			return now, nil // the next step sees to it
-		}
 		if b == nil {
 			return c.nextLane(), nil
+		}
+		if at := c.pace(c.x.Clock()); !at.IsZero() {
+			return at, nil // what gathers meanwhile goes with it
 		}
 		a, err := c.x.acquaintance(ctx, c.name) // an administrator may have blocked it since the step began
 		if err != nil {
