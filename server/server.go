@@ -70,6 +70,9 @@ func New(ctx context.Context, o Options) (*Server, error) {
 	if s.store, err = store.Open(ctx, store.Options{URL: o.Config.Database, Server: o.Config.Server()}); err != nil {
 		return nil, fmt.Errorf("database: %w", err)
 	}
+	if err := s.store.Claim(ctx); err != nil {
+		return nil, errors.Join(fmt.Errorf("database: %w", err), s.Close())
+	}
 	if err := s.build(key, o.Version); err != nil {
 		return nil, errors.Join(err, s.Close())
 	}

@@ -35,6 +35,7 @@ type Store struct {
 	prepared prepared // on readers
 	writers  *sqlx.DB // on SQLite the one connection that writes
 	release  func() error
+	claim    *sqlx.Conn // holds the claim on a PostgreSQL database
 
 	pen    sync.Mutex // held by whoever writes to the journal; on SQLite by whoever writes
 	writer *writer    // guarded by pen
@@ -79,6 +80,10 @@ func (s *Store) Close() error {
 	if s.writer != nil {
 		errs = append(errs, s.writer.close())
 		s.writer = nil
+	}
+	if s.claim != nil {
+		errs = append(errs, ignoreDone(s.claim.Close()))
+		s.claim = nil
 	}
 	for _, db := range []*sqlx.DB{s.readers, s.writers} {
 		if db != nil {
