@@ -225,7 +225,10 @@ func (d *delta) remove() {
 	d.recount = true
 }
 
+// saveDeltas moves the counters of the threads that changed, on PostgreSQL in
+// one statement: each costs a round trip, under the lock that all writers share.
 func (t *tx) saveDeltas() error {
+	moved := bulk{columns: []column{{"id", "bigint"}, {"messages", "bigint"}, {"version", "bigint"}, {"last_time", "bigint"}}}
 	for thread, d := range t.deltas {
 		if d.recount {
 			var last sql.NullInt64
@@ -238,13 +241,31 @@ func (t *tx) saveDeltas() error {
 			}
 			d.last = 0
 		}
-		err := t.exec(`update thread set messages = messages + ?, version = ?,
-			last_time = case when last_time < ? then ? else last_time end where id = ?`,
-			d.messages, d.version, d.last, d.last, thread)
-		if err != nil {
-			return fmt.Errorf("save thread counters: %w", err)
-		}
+		moved.add(thread, d.messages, d.version, d.last)
 	}
 	clear(t.deltas)
+	if err := t.move(&moved); err != nil {
+		return fmt.Errorf("save thread counters: %w", err)
+	}
+	return nil
+}
+
+func (t *tx) move(moved *bulk) error {
+	if len(moved.rows) == 0 {
+		return nil
+	}
+	if t.store.postgres {
+		return t.exec(`update thread set messages = thread.messages + d.messages, version = d.version,
+			last_time = greatest(thread.last_time, d.last_time)
+			from unnest(?::bigint[], ?::bigint[], ?::bigint[], ?::bigint[]) as d (id, messages, version, last_time)
+			where thread.id = d.id`, moved.arrays(moved.rows)...)
+	}
+	for _, row := range moved.rows {
+		err := t.exec(`update thread set messages = messages + ?2, version = ?3,
+			last_time = max(last_time, ?4) where id = ?1`, row...)
+		if err != nil {
+			return err
+		}
+	}
 	return nil
 }
