@@ -7,8 +7,9 @@ import (
 	"time"
 )
 
-// claimKey is the advisory lock of a server on its PostgreSQL database.
-const claimKey = 0x6d657269 // "meri"
+// claimKey is the advisory lock of a server on its PostgreSQL database: another one
+// than that of its writing, which would wait for the claim for ever.
+const claimKey = journalLock + 1
 
 // claimTime is how long a server that died may leave its claim behind: until
 // PostgreSQL notices that the connection is gone.
