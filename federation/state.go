@@ -84,7 +84,7 @@ func (c *Courier) loadLanes(ctx context.Context, now time.Time) error {
 			}
 			l := c.lane(ch, now)
 			l.PartnerChannel, l.dirty, l.stored = row, false, true
-			l.have[threads.LogID{Origin: c.x.Server, Epoch: row.Epoch}] = row.Have
+			l.reach(row)
 		}
 		if page.After = next; next == "" {
 			return nil
@@ -142,6 +142,18 @@ func (c *Courier) Flush(ctx context.Context) error {
 	}
 	c.dirty = false
 	return nil
+}
+
+// reach takes up the place of a row: of the log that it names the server has so much, of later ones
+// nothing.
+func (l *lane) reach(row threads.PartnerChannel) {
+	for id := range l.have {
+		if id.Epoch == row.Epoch {
+			l.have[id] = row.Have
+		} else if id.Epoch > row.Epoch {
+			l.have[id] = 0
+		}
+	}
 }
 
 // newest sets the row's place to that of the newest own log.
