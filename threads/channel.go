@@ -276,9 +276,30 @@ func (c *Channel) KeyOf(server string) (Key, bool) {
 // none did: a request repeated causes no second event.
 func (c *Channel) Requested(by, id string) int64 { return c.requests[by+" "+id] }
 
+// MaxLogs is how many logs of one admission count: the lowest.
+const MaxLogs = 16
+
+// surplus reports whether so many lower logs of its admission are held that the
+// log does not count.
+func (c *Channel) surplus(id LogID) bool {
+	if len(c.Logs) < MaxLogs {
+		return false
+	}
+	lower := 0
+	for other := range c.Logs {
+		if other.Origin == id.Origin && other.Epoch>>32 == id.Epoch>>32 && other.Epoch < id.Epoch {
+			lower++
+		}
+	}
+	return lower >= MaxLogs
+}
+
 // CutOf is where a removal of its server closed the log. A log that belongs to
-// no admission is closed at 0.
+// no admission, or lies above the 16 lowest of its own, is closed at 0.
 func (c *Channel) CutOf(id LogID) (Cut, bool) {
+	if c.surplus(id) {
+		return Cut{}, true
+	}
 	m := c.servers[id.Origin]
 	if m == nil {
 		return Cut{}, true

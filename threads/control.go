@@ -386,11 +386,16 @@ func checkSalt(o Object) error {
 	return nil
 }
 
-// Reached are the logs of c in which removals among the events, already
-// applied, may have made earlier events void, and which they may have closed.
+// Reached are the logs of c of which events among those given, already applied,
+// may have made earlier events void or which they have closed: by removals, or
+// by opening lower logs.
 func Reached(c *Channel, events []*Event) []LogID {
-	servers := map[string]bool{}
+	servers, opened := map[string]bool{}, false
 	for _, e := range events {
+		if e.Header.Log == LogData {
+			opened = opened || e.Header.Seq == 1
+			continue
+		}
 		o, err := ParseCanonical(e.Content, MaxContent)
 		if err != nil {
 			continue
@@ -404,12 +409,12 @@ func Reached(c *Channel, events []*Event) []LogID {
 			servers[server] = true
 		}
 	}
-	if len(servers) == 0 {
+	if len(servers) == 0 && !opened {
 		return nil
 	}
 	var reached []LogID
 	for id := range c.Logs {
-		if servers[id.Origin] {
+		if servers[id.Origin] || opened && c.surplus(id) {
 			reached = append(reached, id)
 		}
 	}

@@ -54,12 +54,11 @@ type intake struct {
 
 // reach is what the batch does to one channel.
 type reach struct {
-	c       *threads.Channel // this intake's own copy; nil when unknown
-	answer  threads.ChannelAnswer
-	ended   map[threads.LogID]bool // logs of which no more is taken in this exchange
-	taken   []*threads.Event
-	refill  []*threads.Event // held already: their contents may have been missing
-	control bool             // the control log moved
+	c      *threads.Channel // this intake's own copy; nil when unknown
+	answer threads.ChannelAnswer
+	ended  map[threads.LogID]bool // logs of which no more is taken in this exchange
+	taken  []*threads.Event
+	refill []*threads.Event // held already: their contents may have been missing
 }
 
 func (run *intake) all() error {
@@ -199,7 +198,6 @@ func (run *intake) placeControl(r *reach, e *threads.Event) (*threads.Refusal, e
 	if err != nil {
 		return nil, fmt.Errorf("apply control event: %w", err)
 	}
-	r.control = true
 	if self := run.pen().Server; r.c.Admission(self) == e.Header.Seq {
 		r.c.StartLogs(self)
 	}
@@ -266,40 +264,47 @@ func (run *intake) settle() error {
 		if r.c == nil {
 			continue
 		}
-		for run.again(id, r) {
-		}
+		run.again(id, r)
 		r.answer.Applied = len(r.taken)
 		if len(r.taken) == 0 {
 			continue
 		}
 		run.add(r.c, r.taken, run.in.Now)
-		if r.control {
-			if err := run.revoid(r.c, r.taken); err != nil {
-				return err
-			}
+		if err := run.revoid(r.c, r.taken); err != nil {
+			return err
 		}
 	}
 	return nil
 }
 
-func (run *intake) again(id threads.Hash, r *reach) (moved bool) {
-	for _, h := range run.j.room.at(id) {
-		e := h.event
-		placement, want, _ := r.c.Place(e, run.pen().Server, run.in.Now, h.since, run.in.MetAfter)
-		h.want = want
-		switch placement {
-		case threads.Waits:
+// again applies what waited and can be applied now. What an event lets go is
+// looked at when that event is applied, and nothing else is, so that the worst
+// order of waiting costs no more than the best.
+func (run *intake) again(id threads.Hash, r *reach) {
+	next := run.j.room.at(id)
+	waiting := map[threads.Ref][]*held{}
+	for len(next) > 0 {
+		h := next[0]
+		next = next[1:]
+		placement, want, _ := r.c.Place(h.event, run.pen().Server, run.in.Now, h.since, run.in.MetAfter)
+		if h.want = want; placement == threads.Waits {
+			ref := h.awaits()
+			waiting[ref] = append(waiting[ref], h)
 			continue
-		case threads.Fits:
-			if ok, _ := run.keys.signed(r.c, e); ok {
-				r.c.Advance(e)
-				r.taken = append(r.taken, e)
-				moved = true
-			}
 		}
 		run.j.room.drop(h)
+		if placement != threads.Fits {
+			continue
+		}
+		if ok, _ := run.keys.signed(r.c, h.event); !ok {
+			continue
+		}
+		r.c.Advance(h.event)
+		r.taken = append(r.taken, h.event)
+		at := h.event.Header.Ref()
+		next = append(next, waiting[at]...)
+		delete(waiting, at)
 	}
-	return moved
 }
 
 func (run *intake) fill() error {

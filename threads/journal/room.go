@@ -29,6 +29,15 @@ type held struct {
 	want  threads.Want
 }
 
+// awaits is the event with whose application h is to be looked at again: in a
+// gap the one right before it.
+func (h *held) awaits() threads.Ref {
+	if ref := h.event.Header.Ref(); h.want.LogID == ref.LogID {
+		return threads.Ref{LogID: ref.LogID, Seq: ref.Seq - 1}
+	}
+	return threads.Ref(h.want)
+}
+
 type quotaKey struct{ origin, partner string }
 
 type quota struct{ events, bytes int }
