@@ -300,6 +300,9 @@ func (e *enemy) catchUp(from *victim) {
 			if err := e.state.ApplyControl(event); err != nil {
 				e.t.Fatal(err)
 			}
+			if e.state.Admission(e.name) == h.Seq {
+				e.state.StartLogs(e.name)
+			}
 		case h.Seq == e.state.LogOf(h.LogID()).Seq+1:
 			e.state.Advance(event)
 		}

@@ -28,6 +28,7 @@ type quill struct {
 	seq   int64
 	prev  threads.Hash
 	time  threads.Time
+	after []threads.Ref // of the next event
 }
 
 func newQuill(e *enemy, c *threads.Channel) *quill {
@@ -39,7 +40,7 @@ func (q *quill) write(kind, actor string, content []byte, erases threads.Hash) *
 	e := threads.Seal(threads.Header{
 		Channel: q.c.ID, Log: threads.LogData, Origin: q.id.Origin, Epoch: q.id.Epoch, Seq: q.seq, Prev: q.prev,
 		Control: threads.ControlRef{Number: q.c.Control.Seq, Hash: q.c.Control.Hash},
-		Erases:  erases, Time: q.time, Actor: actor, Type: kind, Key: q.enemy.keyID(),
+		After:   q.after, Erases: erases, Time: q.time, Actor: actor, Type: kind, Key: q.enemy.keyID(),
 	}, content, q.enemy.sign)
 	q.prev = e.ID
 	return e
