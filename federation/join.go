@@ -198,7 +198,7 @@ func (x *Exchange) accepted(ctx context.Context, from caller, r wireRequest) (re
 		return requestAnswer{}, badRequest("/accept/person", "must be a person of your server")
 	case threads.Role(r.Accept.Role) != i.Role:
 		return requestAnswer{}, badRequest("/accept/role", "must be the role that was offered")
-	case i.State == threads.InvitationJoined && i.Invitee == r.Accept.Person:
+	case i.State == threads.InvitationJoined && i.Invitee == r.Accept.Person && ch.IsMember(from.name):
 		return x.controlAnswer(ctx, r.Channel)
 	case i.State != threads.InvitationPending:
 		return requestAnswer{}, refuseExchange(http.StatusConflict, "answered", "the invitation is "+i.State+" already")
