@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/gorilla/websocket"
 	"pgregory.net/rapid"
 
 	"meridian/api"
@@ -19,7 +20,9 @@ type model struct {
 	w        *world
 	people   []*user // the first never leaves, and listens
 	line     *line
+	cursor   string     // of the newest event that the line has told
 	told     chan event // what the line tells
+	end      error      // of the line; read after told is closed
 	since    string     // cursor before the channel was
 	channel  string
 	roles    map[*user]string
@@ -53,6 +56,7 @@ func newModel(w *world, rt *rapid.T, run int) *model {
 		m.people = append(m.people, w.user(fmt.Sprintf("p%d-%d", run, i), false))
 	}
 	m.since = w.cursor(m.people[0])
+	m.cursor = m.since
 	m.line = w.resumed(m.people[0], m.since)
 	m.told = make(chan event, 1000)
 	go m.hear()
@@ -70,9 +74,12 @@ func newModel(w *world, rt *rapid.T, run int) *model {
 // hear reads the line without a pause, as clients do, so that pings are answered.
 func (m *model) hear() {
 	defer close(m.told)
+	if m.end = m.line.conn.SetReadDeadline(time.Time{}); m.end != nil {
+		return
+	}
 	for {
 		var e event
-		if m.line.conn.SetReadDeadline(time.Time{}) != nil || m.line.conn.ReadJSON(&e) != nil {
+		if m.end = m.line.conn.ReadJSON(&e); m.end != nil {
 			return
 		}
 		m.told <- e
@@ -374,8 +381,10 @@ func (m *model) listen(rt *rapid.T) {
 			select {
 			case e, open := <-m.told:
 				if !open {
-					rt.Fatalf("the line ended instead of telling %+v", want)
+					m.again(rt, want)
+					continue
 				}
+				m.cursor = e.Cursor
 				got = eventOf(rt, e)
 			case <-time.After(10 * time.Second):
 				rt.Fatalf("nothing was told instead of %+v", want)
@@ -394,6 +403,17 @@ func (m *model) hangUp() {
 	m.line.conn.Close()
 	for range m.told { // until the reader has ended
 	}
+}
+
+// again resumes a line that the server let go for want of time, which a machine
+// busy with other things makes happen.
+func (m *model) again(rt *rapid.T, want modelEvent) {
+	if !websocket.IsCloseError(m.end, 1001, 4008) {
+		rt.Fatalf("the line ended with %v instead of telling %+v; %s", m.end, want, m.w.logged)
+	}
+	m.line.conn.Close()
+	m.line, m.told = m.w.resumed(m.people[0], m.cursor), make(chan event, 1000)
+	go m.hear()
 }
 
 // gone reports whether an event is about a message that was erased since.
