@@ -95,6 +95,10 @@ func (c *Courier) refusal(l *lane, v verdict) {
 			l.control, l.Attempts = 0, 1
 			return
 		}
+		if !v.ch.IsMember(c.name) { // it was told of its removal, and now finds out who tells it
+			l.retryAt = v.now.Add(c.x.spread(compareEvery))
+			return
+		}
 		c.park(l, v.now, threads.ChannelParked, "it says: "+firstBytes(v.refused.Detail, 200),
 			"the server does not know yet that both are members; it settles when the control log reaches it")
 	default:

@@ -190,3 +190,21 @@ func TestMembersWhoAreNoPartnersExchangeTheChannelAndNothingElse(t *testing.T) {
 		t.Error("a blocked member was sent something")
 	}
 }
+
+func TestARemovedServerHearsOfItFromAMemberItDidNotKnowWhileTheHostIsAway(t *testing.T) {
+	a, b, c := newSite(t), newSite(t), newSite(t)
+	befriend(t, a, b)
+	befriend(t, a, c)
+	befriend(t, b, c)
+	ana, ben, cem := a.person("ana"), b.person("ben"), c.person("cem")
+	channel, _, _ := found(a, ana.ID, "full")
+	join(t, a, ana.ID, channel, b, ben)
+	same(t, channel, a, b)
+	b.close()
+	join(t, a, ana.ID, channel, c, cem)
+	a.do(ana.ID, threads.RemoveServer{Channel: channel, Server: b.name})
+	same(t, channel, a, c)
+	a.close()
+	b.open()
+	eventually(t, 10*time.Second, "it hears of its removal", func() bool { return !b.channel(channel).IsMember(b.name) })
+}

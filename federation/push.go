@@ -50,6 +50,9 @@ func (x *Exchange) answerPush(ctx context.Context, from caller) (reply, error) {
 			return reply{}, err
 		}
 		if !shown {
+			if got := in.answer.Channels[id]; got != nil && slices.ContainsFunc(got.Waiting, forControl) {
+				x.courier(from.name).want(id, note{}) // it knows more of who is a member
+			}
 			continue
 		}
 		answer.Channels = append(answer.Channels, a)
@@ -59,6 +62,8 @@ func (x *Exchange) answerPush(ctx context.Context, from caller) (reply, error) {
 	}
 	return answerJSON(answer)
 }
+
+func forControl(w threads.Waiting) bool { return w.For.LogID == threads.ControlLog && w.For.Seq > 0 }
 
 // lacks reports whether something of the channel is to be fetched from the sender: a newer control
 // log, or what its frames wait for.
@@ -92,13 +97,13 @@ func (x *Exchange) channelAnswer(ctx context.Context, from caller, id threads.Ha
 type taken struct {
 	answer   threads.Answer
 	refusals []wireRefusal
-	before   map[threads.Hash]int64 // control heads
+	before   map[threads.Hash]*threads.Channel // as they were; nil for unknown ones
 }
 
 // takeIn hands the frames that a server may send to the journal. Whatever arrives, by push or as
 // the answer to a pull, comes through here.
 func (x *Exchange) takeIn(ctx context.Context, from caller, frames Frames, below bool) (taken, error) {
-	out := taken{before: map[threads.Hash]int64{}}
+	out := taken{before: map[threads.Hash]*threads.Channel{}}
 	for _, bad := range frames.Bad {
 		out.refusals = append(out.refusals, wireRefusal{
 			Channel: bad.Channel, Code: bad.Code, Detail: firstBytes(bad.Detail, 300), Index: bad.Index,
@@ -116,8 +121,8 @@ func (x *Exchange) takeIn(ctx context.Context, from caller, frames Frames, below
 		}
 	}
 	for _, id := range slices.SortedFunc(maps.Keys(out.answer.Channels), strings.Compare) {
-		if out.answer.Channels[id].Control.Seq > out.before[id] {
-			if err := x.membersChanged(ctx, id); err != nil {
+		if out.answer.Channels[id].Control.Seq > control(out.before[id]) {
+			if err := x.membersChanged(ctx, id, out.before[id]); err != nil {
 				return out, err
 			}
 		}
@@ -160,8 +165,18 @@ func (x *Exchange) told(ctx context.Context, from caller, id threads.Hash, event
 	return all, nil
 }
 
-// membersChanged has the profiles of a channel's people fetched after its control log moved.
-func (x *Exchange) membersChanged(ctx context.Context, id threads.Hash) error {
+// control is the number of a channel's newest control event, 0 for an unknown channel.
+func control(ch *threads.Channel) int64 {
+	if ch == nil {
+		return 0
+	}
+	return ch.Control.Seq
+}
+
+// membersChanged has the profiles of a channel's people fetched after its control log moved, and tells
+// servers that were removed: the host may not have told them, and who else is a member they need not
+// know.
+func (x *Exchange) membersChanged(ctx context.Context, id threads.Hash, before *threads.Channel) error {
 	ch, err := x.Journal.Channel(ctx, id)
 	if err != nil {
 		return fmt.Errorf("load channel %s: %w", id, err)
@@ -169,6 +184,14 @@ func (x *Exchange) membersChanged(ctx context.Context, id threads.Hash) error {
 	for _, name := range ch.Servers() {
 		if name != x.Server {
 			x.courier(name).learn()
+		}
+	}
+	if before == nil {
+		return nil
+	}
+	for _, name := range before.Servers() {
+		if name != x.Server && !ch.IsMember(name) {
+			x.courier(name).claimed(standing{Channel: id, Control: wireControl{Number: ch.RemovedAt(name) - 1}}, false)
 		}
 	}
 	return nil
@@ -188,13 +211,11 @@ func (x *Exchange) screen(ctx context.Context, from caller, frames Frames, out *
 				return nil, nil, fmt.Errorf("load channel %s: %w", id, err)
 			}
 			code = mayBring(ch, from)
-			if ch != nil {
-				out.before[id] = ch.Control.Seq
-			}
+			out.before[id] = ch
 			verdicts[id] = code
 		}
 		detail := "your server may not send this channel's events"
-		if code == "" && e.Header.Seq > out.before[id] {
+		if code == "" && e.Header.Seq > control(out.before[id]) {
 			if detail, err = x.impostor(ctx, e); err != nil {
 				return nil, nil, err
 			}
