@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -185,33 +186,45 @@ func (h *house) mustRun(input string, arguments ...string) []byte {
 // start runs the server and returns how long it took until it was ready.
 func (h *house) start() time.Duration {
 	h.t.Helper()
-	path, err := program()
-	if err != nil {
-		h.t.Fatal(err)
-	}
-	command := exec.Command(path, "serve", "--config", filepath.Join(h.dir, "meridian.yaml"))
-	command.Env, command.Stderr = h.env, h.log
-	command.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // a terminal's Ctrl-C reaches the test alone
 	begun := time.Now()
-	if err := command.Start(); err != nil {
-		h.t.Fatal(err)
-	}
-	ended := make(chan struct{})
-	go func() {
-		_ = command.Wait() // how it ended is in ProcessState
-		close(ended)
-	}()
-	h.process, h.ended = command, ended
+	h.launch()
 	h.eventually("ready", func() bool {
 		select {
-		case <-ended:
-			h.t.Fatalf("%s ended instead of getting ready: %s\n%s", h.name, command.ProcessState, h.log.text())
+		case <-h.ended:
+			h.t.Fatalf("%s ended instead of getting ready: %s\n%s", h.name, h.process.ProcessState, h.log.text())
 		default:
 		}
 		answer, err := http.Get(h.admin + "/readyz")
 		return err == nil && answer.Body.Close() == nil && answer.StatusCode == http.StatusOK
 	})
 	return time.Since(begun)
+}
+
+// launch starts the process, on a thread that stays as long as it: a child is
+// ended with the thread that started it.
+func (h *house) launch() {
+	h.t.Helper()
+	path, err := program()
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	command := exec.Command(path, "serve", "--config", filepath.Join(h.dir, "meridian.yaml"))
+	command.Env, command.Stderr, command.SysProcAttr = h.env, h.log, childAttributes()
+	started, ended := make(chan error), make(chan struct{})
+	go func() {
+		runtime.LockOSThread()
+		defer runtime.UnlockOSThread()
+		err := command.Start()
+		started <- err
+		if err == nil {
+			_ = command.Wait() // how it ended is in ProcessState
+			close(ended)
+		}
+	}()
+	if err := <-started; err != nil {
+		h.t.Fatal(err)
+	}
+	h.process, h.ended = command, ended
 }
 
 // kill ends the server at once, as a crash does; one that does not run is left so.
