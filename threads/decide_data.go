@@ -214,6 +214,9 @@ func (c Erase) Decide(v *View) error {
 	if t.Actor != v.Actor && v.Channel.Role(v.Actor) != RoleOwner {
 		return Refuse(Forbidden, "not_author", "/message", "only its author or an owner can erase a message")
 	}
+	if t.Thread == "" {
+		return Refuse(Conflict, "not_arrived", "/message", "has not arrived here whole, so its place is not known; try again later")
+	}
 	content := AppendTombstone(nil, Tombstone{Thread: t.Thread, ReplyTo: t.ReplyTo}, v.Pen.Salt())
 	_, err = v.data(Draft{Type: TypeMessageErased, Content: content, Erases: c.Target, Targets: []Ref{t.Ref}})
 	return err

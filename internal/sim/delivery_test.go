@@ -38,9 +38,9 @@ func (w *world) checkCursor(n, m *node, entries []threads.Entry) {
 		if entry.Pos > partner.Cursor || behind[id] || h.Log != threads.LogData || h.Origin != n.name {
 			continue
 		}
-		// What was written before the membership was known comes by comparison.
+		// What was written before the two were in the channel together comes by comparison.
 		c, there := n.channel(id), m.channel(id)
-		if !c.IsMember(m.name) || !c.IsMember(n.name) || h.Control.Number < c.Admission(m.name) {
+		if !c.IsMember(m.name) || h.Epoch>>32 != c.Admission(n.name) || h.Control.Number < c.Admission(m.name) {
 			continue
 		}
 		if there == nil {

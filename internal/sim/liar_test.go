@@ -54,6 +54,7 @@ var lies = []struct {
 	{"void content", (*liar).voidContent},
 	{"write after removal", (*liar).writeAfterRemoval},
 	{"forge erasure", (*liar).forgeErasure},
+	{"false tombstone", (*liar).falseTombstone},
 }
 
 func (w *world) lie() bool {
@@ -405,6 +406,30 @@ func (l *liar) forgeErasure() bool {
 	e, err := c.SealData(threads.Draft{
 		Type: threads.TypeMessageErased, Actor: actor, Erases: target.id,
 		Content: threads.AppendTombstone(nil, threads.Tombstone{Thread: target.thread}, pen.Salt()),
+	}, &pen)
+	l.world.must(err)
+	return l.keep(e)
+}
+
+// falseTombstone erases a message of its own and says that it stood elsewhere,
+// or nowhere.
+func (l *liar) falseTombstone() bool {
+	ch, c := l.stage()
+	if c == nil || !c.IsMember(l.name) {
+		return false
+	}
+	target := l.world.some(l.world.posts, ch)
+	if target == nil || target.by != l.node {
+		return false
+	}
+	place := threads.Tombstone{Thread: target.thread, ReplyTo: target.thread}
+	if l.world.rng.IntN(2) == 0 {
+		place = threads.Tombstone{}
+	}
+	pen := l.pen()
+	pen.Now = l.now()
+	e, err := c.SealData(threads.Draft{
+		Type: threads.TypeMessageErased, Actor: target.actor, Erases: target.id, Content: threads.AppendTombstone(nil, place, pen.Salt()),
 	}, &pen)
 	l.world.must(err)
 	return l.keep(e)

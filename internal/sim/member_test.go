@@ -32,7 +32,7 @@ func (w *world) found() {
 func (w *world) createChannel(n *node, history string) bool {
 	settings := threads.Settings{Name: fmt.Sprint("channel ", len(w.channels)), Kind: "work", History: history}
 	return w.try(n, n.people[0], threads.CreateChannel{Settings: settings}, func(ids []threads.Hash) {
-		w.channels = append(w.channels, &channel{id: ids[0], host: n, forked: map[threads.LogID]int64{}, returned: map[string]bool{}})
+		w.channels = append(w.channels, &channel{id: ids[0], host: n, forked: map[threads.LogID]int64{}})
 	})
 }
 
@@ -91,7 +91,7 @@ func (w *world) answer(n *node, accept bool) (did bool) {
 			if i.State != threads.InvitationPending {
 				continue
 			}
-			if ch := w.channelOf(i.Channel); accept && ch != nil && !w.joins(n, ch) {
+			if ch := w.channelOf(i.Channel); accept && ch != nil && !w.joins(ch) {
 				continue
 			}
 			answered, err := n.exchange.Answer(ctx, person, i.ID, accept)
@@ -102,16 +102,11 @@ func (w *world) answer(n *node, accept bool) (did bool) {
 	return did
 }
 
-// joins takes note that a server is about to join a channel, for the first time
-// or again.
-func (w *world) joins(n *node, ch *channel) bool {
+// joins takes note that somebody is about to join a channel.
+func (w *world) joins(ch *channel) bool {
 	c := ch.known()
 	if c == nil {
 		return false
-	}
-	if c.WasMember(n.name) && !c.IsMember(n.name) {
-		ch.returned[n.name] = true
-		w.counts.add("re-admit")
 	}
 	w.counts.add("join " + c.Settings.History)
 	return true
@@ -134,6 +129,8 @@ func (w *world) anyChannel() *channel { return w.channels[w.rng.IntN(len(w.chann
 func (w *world) command(ch *channel, c threads.Command) bool {
 	ctx := context.Background()
 	n, actor := w.owner(ch)
+	w.net.prompt, ch.host.gathers = w.pick().name, true
+	defer func() { ch.host.gathers = false }()
 	switch {
 	case n == nil:
 		return false

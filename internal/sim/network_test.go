@@ -24,7 +24,9 @@ type faults struct {
 
 // network carries exchanges between the nodes of a world, in memory, one at a
 // time. A request can be lost, or its answer, or come twice, or come late: after
-// others that were sent after it, when its sender has long given up.
+// others that were sent after it, when its sender has long given up. Where a
+// server asks several at once, before a removal, one answers in time: else the
+// order of its goroutines would decide what the seed has to.
 type network struct {
 	seed   uint64
 	counts *counts
@@ -33,7 +35,7 @@ type network struct {
 	cut    map[[2]string]bool // pairs that do not reach each other, in order of names
 	hear   func(from, to *node, said []byte)
 
-	turns [3]sync.Mutex // a server that asks many at once is served one after another
+	prompt string // the one that answers a server which asks many at once; "" where none does
 
 	mu   sync.Mutex
 	dice map[string]*rand.Rand // for each link, so that one link's fate does not depend on another's
@@ -61,23 +63,16 @@ func pair(a, b string) [2]string {
 	return [2]string{a, b}
 }
 
-// depth is how many exchanges an exchange is made within.
-type depth struct{}
-
 // RoundTrip carries one exchange.
 func (l link) RoundTrip(r *http.Request) (*http.Response, error) {
 	n := l.net
-	within, _ := r.Context().Value(depth{}).(int)
-	n.turns[within].Lock()
-	defer n.turns[within].Unlock()
-	r = r.WithContext(context.WithValue(r.Context(), depth{}, within+1))
+	to := n.nodes[r.URL.Host]
+	if to == nil || !to.up() || n.cut[pair(l.from.name, to.name)] || l.from.gathers && to.name != n.prompt {
+		return nil, errUnreachable
+	}
 	body, err := readBody(r)
 	if err != nil {
 		return nil, err
-	}
-	to := n.nodes[r.URL.Host]
-	if to == nil || !to.up() || n.cut[pair(l.from.name, to.name)] {
-		return nil, errUnreachable
 	}
 	n.hear(l.from, to, body)
 	r, body = l.from.tamperRequest(r, body)

@@ -30,6 +30,7 @@ type node struct {
 	path     string // of its database
 	people   []string
 	ahead    time.Duration // of its clock
+	gathers  bool          // it asks many at once
 	liar     *liar         // nil for an honest one
 	store    *store.Store  // nil while it is down
 	disk     *disk

@@ -32,6 +32,9 @@ func (w *world) checkEvents() {
 	for _, n := range w.nodes {
 		entries := n.entries()
 		for _, ch := range w.channels {
+			if c := n.channel(ch.id); c != nil && c.IsMember(n.name) && w.cameBack(ch, n) {
+				w.counts.add("re-admit")
+			}
 			if n.liar == nil {
 				w.checkValidity(n, ch, entries)
 			}
@@ -92,7 +95,7 @@ func (w *world) checkPost(p *post) {
 	truth := w.truth(p.channel)
 	event := w.anywhere(p.id)
 	if event == nil {
-		if c := p.by.channel(p.channel.id); !p.channel.returned[p.by.name] && c.IsMember(p.by.name) {
+		if c := p.by.channel(p.channel.id); c.IsMember(p.by.name) && !w.cameBack(p.channel, p.by) {
 			w.fail("%s lost %s, which it had acknowledged", p.by.name, p.id)
 		}
 		return // its server's removal cut it off, and nobody shows it

@@ -112,10 +112,22 @@ func (w *world) beginning(ch *channel, n *node) string {
 	for _, h := range c.Frontier() {
 		key += fmt.Sprintf("%s %d %d,", h.Origin, h.Epoch, c.Logs[h.LogID].From)
 	}
-	if ch.returned[n.name] {
+	if w.cameBack(ch, n) {
 		key += n.name
 	}
 	return key
+}
+
+// cameBack reports whether a server was removed from a channel once, as far as
+// it knows itself.
+func (w *world) cameBack(ch *channel, n *node) bool {
+	for _, e := range n.entries() {
+		if e.Event.Channel() == ch.id && e.Event.Header.Type == threads.TypeServerRemoved &&
+			bytes.Contains(e.Event.Content, []byte(`"server":"`+n.name+`"`)) {
+			return true
+		}
+	}
+	return false
 }
 
 // compare compares all that two members derive from a channel, line by line.

@@ -42,10 +42,9 @@ type world struct {
 
 // channel is one channel of a world, as the one who knows all sees it.
 type channel struct {
-	id       threads.Hash
-	host     *node
-	forked   map[threads.LogID]int64 // logs that the liar forked, and where first
-	returned map[string]bool         // servers that were removed and came back
+	id     threads.Hash
+	host   *node
+	forked map[threads.LogID]int64 // logs that the liar forked, and where first
 }
 
 // newWorld has three to five servers that are partners of one another. In seeds

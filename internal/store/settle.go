@@ -29,6 +29,9 @@ func (t *tx) settleAll(ch *touched) error {
 // in no row of its own have changed.
 func (t *tx) settle(ch *touched, id threads.Hash, whole bool) error {
 	row, err := t.lookup(ch.channel.ID, id)
+	if err == nil && whole {
+		err = t.settleEdits(ch, id)
+	}
 	if err != nil {
 		return err
 	}

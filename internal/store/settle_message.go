@@ -32,7 +32,7 @@ func (t *tx) settleMessage(ch *touched, row *stored) error {
 	if err != nil {
 		return err
 	}
-	if err := t.settleErased(ch, row, erased); err != nil {
+	if err := t.markErased(row, erased); err != nil {
 		return err
 	}
 	old, err := t.messageAt(row.pos)
@@ -42,7 +42,7 @@ func (t *tx) settleMessage(ch *touched, row *stored) error {
 	var fresh *messageRow
 	var m *threads.Message
 	if erased {
-		fresh, err = t.tombstone(ch, row, at, old)
+		fresh, err = t.tombstone(ch, row, at)
 	} else {
 		fresh, m, err = t.standing(ch, row)
 	}
@@ -70,28 +70,46 @@ func messageFlags(m *threads.Message) int64 {
 	return 0
 }
 
-// settleErased makes the contents of a message and of its edits follow whether
-// it is erased.
-func (t *tx) settleErased(ch *touched, row *stored, erased bool) error {
-	was := row.flags&eventErased != 0
-	if err := t.markErased(row, erased); err != nil || !was && !erased {
+// settleEdits makes the contents of a message's edits follow the erasures of it:
+// each takes the edits by its own actor, an owner's takes all. Whether the
+// message is held here, or lies below where this copy begins, makes no difference.
+func (t *tx) settleEdits(ch *touched, id threads.Hash) error {
+	var one int
+	object := []any{ch.id, raw(id), ch.id, raw(id), threads.FieldBody}
+	found, err := t.row([]any{&one}, `select 1 where exists (select 1 from erasure where channel = ? and target = ?)
+		or exists (select 1`+editsOf+` and value is null)`, object...)
+	if !found || err != nil {
 		return err
 	}
-	object := []any{ch.id, raw(row.event.ID), threads.FieldBody}
-	const edits = " from write where channel = ? and object = ? and field = ?"
-	if erased {
-		err := t.exec("update event set content = null, flags = flags | 4 where pos in (select pos"+edits+" and value is not null)", object...)
-		if err != nil {
-			return err
-		}
-		return t.exec("update write set value = null where channel = ? and object = ? and field = ?", object...)
-	}
-	// The erasure turned out void: the edits are missing, and write again once they are filled.
-	err := t.exec("update event set flags = flags & 3 where pos in (select pos"+edits+" and value is null)", object...)
-	if err != nil {
+	const takes = ` (select 1 from erasure where erasure.channel = write.channel and target = object
+		and (owner = 1 or erasure.actor = write.actor))`
+	if err := t.dropEdits(ch, id, " and exists"+takes); err != nil {
 		return err
 	}
-	return t.exec("delete"+edits+" and value is null", object...)
+	return t.missEdits(ch, id, " and not exists"+takes)
+}
+
+const editsOf = " from write where channel = ? and object = ? and field = ?"
+
+// dropEdits drops the contents of a message's edits.
+func (t *tx) dropEdits(ch *touched, id threads.Hash, which string) error {
+	object := []any{ch.id, raw(id), threads.FieldBody}
+	which += " and value is not null"
+	if err := t.exec("update event set content = null, flags = flags | 4 where pos in (select pos"+editsOf+which+")", object...); err != nil {
+		return err
+	}
+	return t.exec("update write set value = null where channel = ? and object = ? and field = ?"+which, object...)
+}
+
+// missEdits has dropped edits whose erasure turned out void missing: they write
+// again once they are filled.
+func (t *tx) missEdits(ch *touched, id threads.Hash, which string) error {
+	object := []any{ch.id, raw(id), threads.FieldBody}
+	which += " and value is null"
+	if err := t.exec("update event set flags = flags & 3 where pos in (select pos"+editsOf+which+")", object...); err != nil {
+		return err
+	}
+	return t.exec("delete"+editsOf+which, object...)
 }
 
 func (t *tx) messageAt(pos int64) (*messageRow, error) {
@@ -104,22 +122,15 @@ func (t *tx) messageAt(pos int64) (*messageRow, error) {
 	return m, err
 }
 
-// tombstone is the row of an erased message: its place is the erasure's to say,
-// so that it is the same where the content never came.
-func (t *tx) tombstone(ch *touched, row *stored, at place, old *messageRow) (*messageRow, error) {
-	m := &messageRow{sort: int64(row.event.Header.Time), flags: messageErased, parent: at.parent}
-	switch {
-	case row.flags&eventVoid != 0:
+// tombstone is the row of an erased message: its place is the erasure's alone to
+// say, so that it is the same where the message's content never came. Without a
+// place there is none.
+func (t *tx) tombstone(ch *touched, row *stored, at place) (*messageRow, error) {
+	if row.flags&eventVoid != 0 || at.thread == nil {
 		return nil, nil
-	case at.thread != nil:
-		var err error
-		m.thread, err = t.threadNumber(ch.id, hashOf(at.thread))
-		return m, err
-	case old != nil:
-		m.thread, m.parent = old.thread, old.parent
-		return m, nil
 	}
-	return nil, nil
+	thread, err := t.threadNumber(ch.id, hashOf(at.thread))
+	return &messageRow{thread: thread, sort: int64(row.event.Header.Time), flags: messageErased, parent: at.parent}, err
 }
 
 // standing is the row of a message that is not erased, and the message with its
