@@ -32,9 +32,10 @@ type hub struct {
 }
 
 const (
-	readEntries = 500              // of the journal, at a time
-	sweepEvery  = 4 * time.Second  // a revoked token ends its sockets within recheck
-	pingEvery   = 30 * time.Second // and who answered to none for pingEvery·5/2 is gone
+	readEntries = 500             // of the journal, at a time
+	sweepEvery  = 4 * time.Second // a revoked token ends its sockets within recheck
+	pingEvery   = 30 * time.Second
+	maxUnheard  = 2                // pings: who answered to none of these is gone
 	retryAfter  = time.Second      // when the journal cannot be read
 	authWait    = 10 * time.Second // for the first message of a socket that came without a token
 	maxBehind   = 8                // sockets that read the journal at a time
@@ -237,13 +238,12 @@ func (h *hub) sweep(ctx context.Context) {
 			pinged = now
 		}
 		h.each(func(s *socket) {
-			if ping {
+			if s.caller.Load() == nil && now.Sub(s.made) > authWait || ping && s.unheard.Load() == maxUnheard {
+				s.end(closePolicy, "nothing was heard of you")
+			} else if ping {
+				s.unheard.Add(1)
 				s.ping.Store(true)
 				h.writers.wake(s)
-			}
-			silent := now.Sub(s.heard())
-			if silent > pingEvery*5/2 || silent > authWait && s.caller.Load() == nil {
-				s.end(closePolicy, "nothing was heard of you")
 			}
 		})
 		h.recheck(ctx, now)

@@ -23,13 +23,14 @@ type socket struct {
 	hub    *hub
 	conn   *websocket.Conn // for reading
 	net    net.Conn
+	made   time.Time
 	caller atomic.Pointer[caller] // nil until the token came
 
 	begin   atomic.Pointer[begin] // where to go on from, until the writer has seen it
 	started atomic.Bool           // a begin was given
 	state   atomic.Int32          // towards the writers
 	ping    atomic.Bool           // a ping is due
-	last    atomic.Int64          // when something was heard, Unix ns
+	unheard atomic.Int32          // pings since something was heard: a clock would blame clients for a pause of this machine
 	ended   atomic.Bool           // nothing more is sent but a close frame
 
 	writing sync.Mutex
@@ -63,8 +64,7 @@ type op struct {
 }
 
 func (s *socket) now() time.Time      { return s.hub.a.clock() }
-func (s *socket) hear()               { s.last.Store(s.now().UnixNano()) }
-func (s *socket) heard() time.Time    { return time.Unix(0, s.last.Load()) }
+func (s *socket) hear()               { s.unheard.Store(0) }
 func (s *socket) person() string      { return s.caller.Load().person.ID }
 func (s *socket) pong(p string) error { s.hear(); s.send(controlFrame(opPong, []byte(p))); return nil }
 

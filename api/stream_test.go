@@ -571,3 +571,35 @@ func TestAnErasedTextIsNotToldToWhoComesLate(t *testing.T) {
 		}
 	}
 }
+
+func TestWhoAnswersNoPingIsLetGo(t *testing.T) {
+	if testing.Short() {
+		t.Skip("three rounds of pings take 12 s")
+	}
+	w := newWorld(t, api.Limits{})
+	ana := w.user("ana", false)
+	deaf, alive := dialRaw(t, w, ana), w.resumed(ana, "")
+	go func() {
+		for alive.conn.SetReadDeadline(time.Time{}) == nil { // reading answers pings
+			if _, _, err := alive.conn.ReadMessage(); err != nil {
+				return
+			}
+		}
+	}()
+	heard := ""
+	deaf.SetReadDeadline(time.Now().Add(30 * time.Second))
+	for buf := make([]byte, 4096); ; {
+		w.ahead.Add(int64(31 * time.Second)) // a ping is due at the next sweep
+		n, err := deaf.Read(buf)
+		if heard += string(buf[:n]); err != nil {
+			break
+		}
+	}
+	if pings := strings.Count(heard, "\x89\x00"); pings != 2 || !strings.Contains(heard, "\x03\xf0nothing was heard of you") {
+		t.Errorf("after %d pings it heard %q", pings, heard)
+	}
+	w.post(ana, w.thread(ana, w.channel(ana, "Harbour"), "Quay 4"), "still here")
+	if open := w.metric("meridian_sockets_open"); open != 1 {
+		t.Errorf("%v sockets are open", open)
+	}
+}
