@@ -28,10 +28,18 @@ func (c *Channel) StartLogs(self string) {
 // of its history goes on where it stopped; others go on from their start.
 func (c *Channel) ServedFrom(server string, id LogID, have int64) int64 {
 	m := c.servers[server]
-	if m == nil || have > 0 && m.last().full {
+	if m == nil || have > 0 && c.SeesHistory(server) {
 		return have + 1
 	}
 	return max(have, m.last().start[id].Seq) + 1
+}
+
+// SeesHistory reports whether newcomers saw all of the channel's history when
+// the server was last admitted. A later change of the setting takes nothing
+// from those who are in.
+func (c *Channel) SeesHistory(server string) bool {
+	m := c.servers[server]
+	return m != nil && m.last().full
 }
 
 // appendStarts appends where a newcomer's copies begin, as

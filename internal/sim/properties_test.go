@@ -224,7 +224,7 @@ func (w *world) overhear(from, to *node, said []byte) {
 				w.fail("%s sent %v to %s, which was removed by %d", from.name, e.Header.Ref(), to.name, c.RemovedAt(to.name))
 			}
 			start := c.Start(to.name)[e.Header.LogID()].Seq
-			if c.Settings.History == "joined" && c.IsMember(to.name) && e.Header.Origin != to.name && e.Header.Log == threads.LogData && e.Header.Seq <= start {
+			if c.Settings.History == "joined" && !c.SeesHistory(to.name) && c.IsMember(to.name) && e.Header.Origin != to.name && e.Header.Log == threads.LogData && e.Header.Seq <= start {
 				w.fail("%s sent %v to %s, which sees only what follows %d", from.name, e.Header.Ref(), to.name, start)
 			}
 		}
