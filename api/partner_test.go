@@ -19,6 +19,7 @@ import (
 	"meridian/api"
 	"meridian/config"
 	"meridian/federation"
+	"meridian/internal/loopback"
 	"meridian/server"
 )
 
@@ -32,12 +33,11 @@ type site struct {
 
 func freeAddress(t testing.TB) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	address, err := loopback.Address()
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer l.Close()
-	return l.Addr().String()
+	return address
 }
 
 // newSite installs and runs a server. Its answers are held against the document of w.

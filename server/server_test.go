@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -21,6 +20,7 @@ import (
 
 	"meridian/config"
 	"meridian/federation"
+	"meridian/internal/loopback"
 	"meridian/internal/store/pgtest"
 )
 
@@ -52,14 +52,13 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-func freeAddress(t *testing.T) string {
+func freeAddress(t testing.TB) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	address, err := loopback.Address()
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer l.Close()
-	return l.Addr().String()
+	return address
 }
 
 // newSite installs a server on a database, "" for SQLite in its data_dir. It

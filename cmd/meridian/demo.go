@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"meridian/internal/loopback"
 )
 
 func demoCommand() *cobra.Command {
@@ -44,7 +46,7 @@ unless --dir keeps it.`,
 // choosePorts reads --ports P,Q.
 func choosePorts(s string) (ports [2]int, err error) {
 	if s == "" {
-		return [2]int{freePort(8001), freePort(8002)}, nil
+		return [2]int{portNear(8001), portNear(8002)}, nil
 	}
 	for i, part := range strings.Split(s, ",") {
 		n, err := strconv.Atoi(part)
@@ -59,15 +61,15 @@ func choosePorts(s string) (ports [2]int, err error) {
 	return ports, nil
 }
 
-// freePort is the wanted port where nobody listens on it, else any other; 0
-// wants none.
-func freePort(wanted int) int {
-	for _, port := range []int{wanted, 0} {
-		l, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
-		if err == nil {
-			defer l.Close()
-			return l.Addr().(*net.TCPAddr).Port
-		}
+// portNear is the wanted port where nobody listens on it, else any other.
+func portNear(wanted int) int {
+	l, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(wanted)))
+	if err == nil {
+		defer l.Close()
+		return wanted
+	}
+	if port, err := loopback.Port(); err == nil {
+		return port
 	}
 	return wanted // listening will fail with the reason
 }

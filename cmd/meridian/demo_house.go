@@ -15,6 +15,7 @@ import (
 
 	"meridian/api"
 	"meridian/config"
+	"meridian/internal/loopback"
 	"meridian/server"
 )
 
@@ -41,7 +42,10 @@ func (d *demo) open(ctx context.Context, o organisation, port int) (*house, erro
 		return nil, err
 	}
 	h.config, h.fingerprint = made.Config, made.Fingerprint
-	admin := fmt.Sprintf("127.0.0.1:%d", freePort(0))
+	admin, err := loopback.Address()
+	if err != nil {
+		return nil, err
+	}
 	h.adminURL = "http://" + admin
 	settings, err := config.Load(made.Config, nil, map[string]string{"admin_listen": admin})
 	if err != nil {

@@ -10,6 +10,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"meridian/internal/loopback"
 )
 
 // screen is what a demo prints.
@@ -41,10 +43,21 @@ func (s *screen) await(t *testing.T, text string) {
 	t.Fatalf("%q is not shown; this is:\n%s", text, s)
 }
 
+func freePort(t *testing.T) int {
+	t.Helper()
+	port, err := loopback.Port()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return port
+}
+
 // play runs a demo until the test ends or the returned function is called.
 func play(t *testing.T, d *demo) (end func() error) {
 	t.Helper()
-	d.ports = [2]int{freePort(0), freePort(0)}
+	for i := range d.ports {
+		d.ports[i] = freePort(t)
+	}
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	go func() { ended <- runDemo(ctx, d) }()

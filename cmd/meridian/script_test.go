@@ -13,6 +13,7 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"meridian/internal/loopback"
 	"meridian/internal/store/pgtest"
 )
 
@@ -26,7 +27,11 @@ func TestScripts(t *testing.T) {
 		Dir: "testdata",
 		Setup: func(e *testscript.Env) error {
 			for _, name := range []string{"PORT", "ADMIN", "PORT2", "ADMIN2"} {
-				e.Setenv(name, strconv.Itoa(freePort(0)))
+				port, err := loopback.Port()
+				if err != nil {
+					return err
+				}
+				e.Setenv(name, strconv.Itoa(port))
 			}
 			return nil
 		},

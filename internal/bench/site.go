@@ -5,12 +5,13 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"time"
+
+	"meridian/internal/loopback"
 )
 
 // people is how many belong to each server; clients are shared out among them.
@@ -46,7 +47,7 @@ func (s *stage) open(ctx context.Context) (*site, error) {
 	s.later(drop)
 	at := &site{stage: s, config: filepath.Join(dir, "meridian.yaml"), database: database}
 	for _, address := range []*string{&at.address, &at.admin} {
-		if *address, err = freeAddress(); err != nil {
+		if *address, err = loopback.Address(); err != nil {
 			return nil, err
 		}
 	}
@@ -61,15 +62,6 @@ func (s *stage) open(ctx context.Context) (*site, error) {
 		return nil, err
 	}
 	return at, at.populate(ctx)
-}
-
-// freeAddress is a loopback address that nobody listened on a moment ago.
-func freeAddress() (string, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", fmt.Errorf("find a free port: %w", err)
-	}
-	return l.Addr().String(), l.Close()
 }
 
 // run has the command line do something for the site and returns what it printed.

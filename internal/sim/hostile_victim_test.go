@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -23,6 +22,7 @@ import (
 
 	"meridian/config"
 	"meridian/federation"
+	"meridian/internal/loopback"
 	"meridian/server"
 )
 
@@ -57,9 +57,9 @@ func newVictim(t testing.TB, database string) *victim {
 			t.Error(err)
 		}
 	})
-	h := &victim{t: t, name: freePort(t), stop: func() {}}
+	h := &victim{t: t, name: freeAddress(t), stop: func() {}}
 	h.url = "http://" + h.name
-	admin := freePort(t)
+	admin := freeAddress(t)
 	h.admin = "http://" + admin
 	var file bytes.Buffer
 	if err := config.WriteDefault(&file, h.url, dir); err != nil {
@@ -91,14 +91,13 @@ func newVictim(t testing.TB, database string) *victim {
 	return h
 }
 
-func freePort(t testing.TB) string {
+func freeAddress(t testing.TB) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	address, err := loopback.Address()
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer l.Close()
-	return l.Addr().String()
+	return address
 }
 
 func (h *victim) now() time.Time { return time.Now().Add(time.Duration(h.ahead.Load())) }

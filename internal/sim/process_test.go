@@ -5,8 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"math/rand/v2"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -15,7 +13,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -136,27 +133,6 @@ func (h *house) open(log *history) {
 func environment(settings ...string) []string {
 	env := slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "MERIDIAN_") })
 	return append(env, settings...)
-}
-
-// ports are those that tests of this process were given last.
-var ports atomic.Int64
-
-// freeAddress is a loopback address on which nobody listened a moment ago, with
-// a port that the system gives to no outgoing connection: a server that is down
-// must get it again. No two are equal.
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	const from, many = 12000, 18000
-	ports.CompareAndSwap(0, 1+rand.Int64N(many))
-	for range 1000 {
-		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", from+ports.Add(1)%many))
-		if err == nil {
-			defer l.Close()
-			return l.Addr().String()
-		}
-	}
-	t.Fatal("no free port")
-	return ""
 }
 
 // run has the command line do something for the house.
