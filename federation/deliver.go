@@ -291,10 +291,13 @@ func (c *Courier) push(ctx context.Context, b *batch, now time.Time) error {
 		return &Unreached{fmt.Errorf("read the answer of %s: %w", c.name, err)}
 	}
 	c.failures, c.suspected = 0, 0
+	if err := c.takeAnswer(ctx, b, &answer, now); err != nil {
+		return err // what the answer says of the rest is not known yet: all of it is pushed again
+	}
 	if len(b.lanes) == 0 {
 		c.advance(b)
 	}
-	return c.takeAnswer(ctx, b, &answer, now)
+	return nil
 }
 
 func (c *Courier) pushBody(ctx context.Context, b *batch) ([]byte, error) {

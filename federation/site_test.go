@@ -6,6 +6,7 @@ import (
 	"context"
 	"crypto/ed25519"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -14,6 +15,7 @@ import (
 	"net/netip"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -36,6 +38,7 @@ type site struct {
 	store    *store.Store
 	journal  *journal.Journal
 	exchange *federation.Exchange
+	failing  atomic.Bool // channels cannot be looked up, until a step has failed for it
 	now      func() time.Time
 	stop     func()
 }
@@ -46,19 +49,23 @@ type switchboard struct {
 	handler http.Handler
 	down    bool
 	chokes  string // a body with this in it is answered with 500
+	hears   func(body string)
 }
 
 func (s *switchboard) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.mu.Lock()
 	h, down := s.handler, s.down
-	chokes := s.chokes
+	chokes, hears := s.chokes, s.hears
 	s.mu.Unlock()
 	if down || h == nil {
 		panic(http.ErrAbortHandler)
 	}
-	if chokes != "" {
+	if chokes != "" || hears != nil {
 		body, _ := io.ReadAll(r.Body)
-		if bytes.Contains(body, []byte(chokes)) {
+		if hears != nil {
+			hears(string(body))
+		}
+		if chokes != "" && bytes.Contains(body, []byte(chokes)) {
 			w.WriteHeader(http.StatusInternalServerError)
 			return
 		}
@@ -78,6 +85,19 @@ type logs struct{ *store.Store }
 
 func (l logs) LogEvents(ctx context.Context, channel threads.Hash, from threads.Ref, limit int) ([]*threads.Event, error) {
 	return l.Store.LogEvents(ctx, store.Span{Channel: channel, Log: from.LogID, From: from.Seq, Limit: limit, Bytes: federation.MaxBody})
+}
+
+// trying is a journal whose channels cannot always be looked up.
+type trying struct {
+	*journal.Journal
+	site *site
+}
+
+func (j trying) Channel(ctx context.Context, id threads.Hash) (*threads.Channel, error) {
+	if j.site.failing.Load() {
+		return nil, errors.New("the database went away")
+	}
+	return j.Journal.Channel(ctx, id)
 }
 
 func newSite(t testing.TB) *site {
@@ -127,7 +147,7 @@ func (s *site) open() {
 		},
 	})
 	s.exchange, err = federation.New(federation.Options{
-		Server: s.name, Key: s.key, Journal: s.journal, Logs: recent, Neighbours: s.store, Partners: s.store,
+		Server: s.name, Key: s.key, Journal: trying{s.journal, s}, Logs: recent, Neighbours: s.store, Partners: s.store,
 		Deliveries: s.store, Invitations: s.store, People: s.store,
 		Do: func(ctx context.Context, o federation.Order) error {
 			_, err := s.journal.Do(ctx, journal.Request{Actor: o.Actor, Key: o.Key, Now: o.Now, Command: o.Command})
@@ -191,6 +211,9 @@ func (s *site) drive(ctx context.Context, c *federation.Courier) {
 	for ctx.Err() == nil {
 		changed := s.journal.Changed()
 		next, err := c.Step(ctx, s.now())
+		if s.failing.CompareAndSwap(true, false) && err != nil {
+			continue
+		}
 		if err != nil && ctx.Err() == nil {
 			s.t.Errorf("step of %s to %s: %v", s.name, c.Name(), err)
 			return

@@ -3,6 +3,7 @@ package federation_test
 import (
 	"context"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -43,6 +44,26 @@ func TestWhatAPartnerCannotTakeHoldsUpNothingElse(t *testing.T) {
 		channels, _, err := a.store.PartnerChannels(ctx, b.name, threads.Page{})
 		return err == nil && len(channels) == 0
 	})
+}
+
+func TestWhatAnAnswerSaidIsAskedAgainWhereItCouldNotBeTakenUp(t *testing.T) {
+	a, b := newSite(t), newSite(t)
+	befriend(t, a, b)
+	ana, ben := a.person("ana"), b.person("ben")
+	channel, thread, _ := found(a, ana.ID, "full")
+	join(t, a, ana.ID, channel, b, ben)
+	same(t, channel, a, b)
+	var pushes atomic.Int64
+	b.handler.mu.Lock()
+	b.handler.hears = func(body string) {
+		if strings.Contains(body, "a word once spoken") && pushes.Add(1) == 1 {
+			a.failing.Store(true)
+		}
+	}
+	b.handler.mu.Unlock()
+	post(a, ana.ID, channel, thread, "a word once spoken")
+	eventually(t, 10*time.Second, "pushed again", func() bool { return pushes.Load() > 1 })
+	same(t, channel, a, b)
 }
 
 func TestAMissingContentIsFetchedFromWhoHasIt(t *testing.T) {

@@ -70,19 +70,19 @@ func (x *Exchange) fetchWellKnown(ctx context.Context, server string) (acquainte
 	defer cancel()
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, BaseURL(server)+wellKnownPath, nil)
 	if err != nil {
-		return acquainted{}, fmt.Errorf("ask %s who it is: %w", server, err)
+		return acquainted{}, fmt.Errorf("%s cannot be reached: %w", server, err)
 	}
 	answer, err := x.Transport.RoundTrip(r)
 	if err != nil {
-		return acquainted{}, fmt.Errorf("ask %s who it is: %w", server, err)
+		return acquainted{}, fmt.Errorf("%s cannot be reached: %w", server, err)
 	}
 	defer answer.Body.Close()
 	if answer.StatusCode != http.StatusOK {
-		return acquainted{}, fmt.Errorf("ask %s who it is: it answered %s instead of 200; is a Meridian server behind this name?", server, answer.Status)
+		return acquainted{}, fmt.Errorf("%s is asked for %s and answers %s instead of 200; is a Meridian server behind this name?", server, wellKnownPath, answer.Status)
 	}
 	body, err := readBounded(answer.Body, maxWellKnown)
 	if err != nil {
-		return acquainted{}, fmt.Errorf("ask %s who it is: %w", server, err)
+		return acquainted{}, fmt.Errorf("%s cannot be reached: %w", server, err)
 	}
 	return checkWellKnown(server, body)
 }

@@ -43,10 +43,31 @@ func (p pen) Do(ctx context.Context, r api.Request) (api.Result, error) {
 	done, err := p.journal.Do(ctx, journal.Request{Actor: r.Actor, Command: r.Command, Now: r.Now, Key: r.Key, Digest: r.Digest})
 	var refused *threads.Error
 	if errors.As(err, &refused) && refused.Kind == threads.Elsewhere {
-		return api.Result{}, p.federation.Command(ctx, federation.Order{Actor: r.Actor, Command: r.Command, Now: r.Now, Key: r.Key})
+		return api.Result{}, p.elsewhere(ctx, r)
 	}
 	return api.Result{IDs: done.IDs, Events: done.Events, Last: done.Last, Repeated: done.Repeated}, err
 }
+
+// elsewhere has the host carry out a command, and keeps its Idempotency-Key once
+// that is done: repeating the request is harmless before and after, and another
+// one under the key is another one to the host and refused here.
+func (p pen) elsewhere(ctx context.Context, r api.Request) error {
+	order := federation.Order{Actor: r.Actor, Command: r.Command, Now: r.Now}
+	if r.Key != "" {
+		order.Key = r.Key + " " + r.Digest
+	}
+	if err := p.federation.Command(ctx, order); err != nil || r.Key == "" {
+		return err
+	}
+	_, err := p.journal.Do(ctx, journal.Request{Actor: r.Actor, Command: doneElsewhere{}, Now: r.Now, Key: r.Key, Digest: r.Digest})
+	return err
+}
+
+// doneElsewhere is a command that seals nothing: what was wanted is done.
+type doneElsewhere struct{}
+
+func (doneElsewhere) In() threads.Hash           { return "" }
+func (doneElsewhere) Decide(*threads.View) error { return nil }
 
 // Channel is the committed state of a channel.
 func (p pen) Channel(ctx context.Context, id threads.Hash) (*threads.Channel, error) {

@@ -1,10 +1,15 @@
 package server
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"sync"
 	"testing"
+	"time"
+
+	"meridian/api"
+	"meridian/threads"
 )
 
 func TestWhatTheHostAloneCanDoIsDoneThereOrRefusedWhileItIsAway(t *testing.T) {
@@ -52,6 +57,52 @@ func TestWhatTheHostAloneCanDoIsDoneThereOrRefusedWhileItIsAway(t *testing.T) {
 	a.eventually("holding what was written meanwhile", func() bool {
 		return a.status(a.url+"/api/v1/threads/"+thread.ID, ana) == http.StatusOK
 	})
+}
+
+// T68: the key of a request that the host carries out is no other request's.
+func TestAKeyUsedForWhatTheHostDoesIsRefusedForAnotherRequest(t *testing.T) {
+	a, b := newSite(t, ""), newSite(t, "")
+	a.start()
+	b.start()
+	ana, ben := a.person("ana"), b.person("ben")
+	befriend(a, b)
+	var channel struct{ ID string }
+	a.must(ana, http.MethodPost, "/channels", map[string]string{"name": "Old"}, &channel)
+	inviteAs(a, ana, b, ben, newMember{Address: "ben@" + b.name, Role: "owner"}, channel.ID)
+	actor, _, err := b.running.store.Credentials(t.Context(), "ben")
+	if err != nil {
+		t.Fatal(err)
+	}
+	rename := func(name string) error {
+		_, err := pen{b.running}.Do(t.Context(), api.Request{
+			Actor: actor.ID, Now: time.Now(), Key: "k", Digest: threads.HashOf([]byte(name)),
+			Command: threads.ChangeSettings{Channel: channel.ID, Settings: threads.Settings{Name: name}},
+		})
+		return err
+	}
+	number := func() int64 {
+		c, err := a.running.journal.Channel(t.Context(), channel.ID)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return c.Control.Seq
+	}
+	if err := a.stop(); err != nil {
+		t.Fatal(err)
+	}
+	if err := rename("New"); err == nil {
+		t.Fatal("the host is away and did it")
+	}
+	a.start()
+	b.eventually("done by the host", func() bool { return rename("New") == nil })
+	before := number()
+	if err := rename("New"); err != nil || number() != before {
+		t.Errorf("repeated: %v, %d control events more", err, number()-before)
+	}
+	var refused *threads.Error
+	if err := rename("Newer"); !errors.As(err, &refused) || refused.Code != "idempotency_mismatch" || number() != before {
+		t.Errorf("another request under its key: %v", err)
+	}
 }
 
 // loaded posts from several clients until stop is closed and returns the ids of

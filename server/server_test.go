@@ -31,6 +31,7 @@ type site struct {
 	name    string
 	url     string
 	admin   string
+	running *Server      // since the last start
 	stop    func() error // ends the run; safe to repeat
 }
 
@@ -109,6 +110,7 @@ func (at *site) start() {
 	if err != nil {
 		at.t.Fatal(err)
 	}
+	at.running = s
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	go func() { ended <- s.Run(ctx) }()

@@ -54,11 +54,23 @@ func (r Reading) Delivery(ctx context.Context, person string, id threads.Hash) (
 	if err != nil {
 		return nil, fmt.Errorf("read delivery: %w", err)
 	}
-	outcomes := make([]threads.Outcome, len(rows))
+	c, err := r.s.Channel(ctx, hashOf(m.Channel))
+	if err != nil {
+		return nil, fmt.Errorf("read delivery: %w", err)
+	}
+	outcomes := make([]threads.Outcome, 0, len(rows))
 	for i := range rows {
-		outcomes[i] = rows[i].outcome(m, e.Header.Time.Wall())
+		if sees(c, rows[i].Server, e.Header.Ref()) {
+			outcomes = append(outcomes, rows[i].outcome(m, e.Header.Time.Wall()))
+		}
 	}
 	return outcomes, nil
+}
+
+// sees reports whether a server is given an event at all: to one that was let in
+// later without what came before, nothing is delivered of that.
+func sees(c *threads.Channel, server string, at threads.Ref) bool {
+	return c.SeesHistory(server) || at.Seq > c.Start(server)[at.LogID].Seq
 }
 
 // maxServers is how many servers a channel has at most, with those that were removed.

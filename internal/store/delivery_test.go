@@ -125,3 +125,26 @@ func TestTheBacklogIsWhatLiesBeyondThePartnersCursor(t *testing.T) {
 		want(1, testNow)
 	})
 }
+
+func TestWhoCameLaterIsNotCountedAmongThoseWhoGotAMessage(t *testing.T) {
+	for history, want := range map[string]int{"joined": 0, "full": 1} {
+		t.Run(history, func(t *testing.T) {
+			onEach(t, func(t *testing.T, s *Store) {
+				w := &world{t: t, kobo: newHouse("kobo.example"), havel: newHouse("havel.example"), now: testNow}
+				w.ana, w.jan, w.c = w.kobo.person("ana"), w.havel.person("jan"), threads.NewChannel("")
+				w.do(w.kobo, w.ana, threads.CreateChannel{Settings: threads.Settings{Name: "Harbour", Kind: "work", History: history}})
+				thread, before := w.thread(w.kobo, w.ana, "Crane", "before")
+				w.join(w.jan)
+				after := w.post(w.kobo, w.ana, thread.ID, "after")
+				feed(t, s, w.c.ID, w.all...)
+				r := readable{w, s, s.Reading()}
+				if got := r.outcomes(before.ID); len(got) != want {
+					t.Errorf("before it came: %v", got)
+				}
+				if got := r.outcomes(after.ID); len(got) != 1 {
+					t.Errorf("since it came: %v", got)
+				}
+			})
+		})
+	}
+}
