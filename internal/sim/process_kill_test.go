@@ -29,7 +29,9 @@ type load struct {
 	t            *testing.T
 	log          *history
 	houses       []*house
+	channel      string
 	threads      []string
+	pause        time.Duration // of each client between two posts
 	acknowledged atomic.Int64
 	inFlight     []atomic.Int64 // requests at each server
 	ended        chan struct{}
@@ -124,6 +126,7 @@ func (l *load) client(at int, by person, name string) {
 			return
 		}
 		previous = p.id
+		time.Sleep(l.pause)
 	}
 }
 

@@ -87,7 +87,14 @@ func threeHouses(t *testing.T, h *history) []*house {
 // newHouse installs a server that does not run yet.
 func newHouse(t *testing.T, database string, behind bool) *house {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "m") // t.TempDir is too long for a socket's path
+	return install(t, shortDir(t), database, behind)
+}
+
+// shortDir is a temporary folder with a name short enough for a socket's path,
+// as t.TempDir's is not.
+func shortDir(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "m")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -96,6 +103,12 @@ func newHouse(t *testing.T, database string, behind bool) *house {
 			t.Error(err)
 		}
 	})
+	return dir
+}
+
+// install is newHouse in a folder that the caller keeps.
+func install(t *testing.T, dir, database string, behind bool) *house {
+	t.Helper()
 	listen, admin := freeAddress(t), freeAddress(t)
 	h := &house{t: t, dir: dir, name: listen, api: "http://" + listen + "/api/v1", admin: "http://" + admin, log: &tail{}}
 	if behind {
