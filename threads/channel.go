@@ -15,6 +15,8 @@ import (
 type Channel struct {
 	ID   Hash
 	Logs map[LogID]*Log
+	// ControlDoubt is Doubtful while a host may have lost some of the control log.
+	ControlDoubt Doubt
 	*control
 	owned bool // control is this value's alone and may change in place
 }
@@ -49,6 +51,7 @@ type Log struct {
 	From    int64 // seq of the oldest event held
 	Before  Hash  // what stands in prev of that event
 	Control int64 // control number of the newest event: it never decreases
+	Doubt   Doubt // of own logs
 
 	named map[LogID]int64 // in own logs: the newest entries of others named so far
 }
@@ -98,7 +101,7 @@ func NewChannel(id Hash) *Channel {
 
 // Clone is a copy that may be changed without changing c.
 func (c *Channel) Clone() *Channel {
-	d := &Channel{ID: c.ID, Logs: make(map[LogID]*Log, len(c.Logs)), control: c.control}
+	d := &Channel{ID: c.ID, Logs: make(map[LogID]*Log, len(c.Logs)), ControlDoubt: c.ControlDoubt, control: c.control}
 	for id, l := range c.Logs {
 		copied := *l
 		copied.named = maps.Clone(l.named)

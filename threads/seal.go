@@ -3,6 +3,7 @@ package threads
 import (
 	"encoding/base64"
 	"fmt"
+	"strings"
 	"time"
 )
 
@@ -14,6 +15,19 @@ type Pen struct {
 	Sign   func(message []byte) []byte
 	Now    time.Time
 	Random func() [16]byte
+	// Awaited names the member servers that have not delivered yet what they
+	// hold of a channel whose own logs are in doubt; nil where none ever are.
+	Awaited func(*Channel) []string
+}
+
+// inDoubt refuses a control event while some of the control log may be lost here.
+func (p *Pen) inDoubt(c *Channel) error {
+	names := "the channel's other servers"
+	if p.Awaited != nil {
+		names = strings.Join(p.Awaited(c), ", ")
+	}
+	return Refuse(Unavailable, "control_in_doubt", "", "this server may have lost some of what it decided in this channel and waits to hear it from "+
+		names+"; try again later, or have an administrator give up a server that will not come back")
 }
 
 // Salt is a fresh salt for a content.
@@ -31,23 +45,6 @@ type Draft struct {
 	Targets []Ref // what it refers to: named first among its causal dependencies
 }
 
-// epochSeconds are counted from the start of the year 2000.
-const epochSeconds = 946_684_800
-
-// OpenLog is the data log in which the server writes now: the newest one of its
-// present admission, or a new one.
-func (c *Channel) OpenLog(server string, now time.Time) LogID {
-	number := c.Admission(server)
-	open := LogID{Origin: server, Epoch: number<<32 | max(0, now.Unix()-epochSeconds)&0xffffffff}
-	found := false
-	for id := range c.Logs {
-		if id.Origin == server && id.Epoch>>32 == number && (!found || id.Epoch > open.Epoch) {
-			open, found = id, true
-		}
-	}
-	return open
-}
-
 // SealData gives a draft its place at the end of the server's own log and signs
 // it. The channel's log moves on.
 func (c *Channel) SealData(d Draft, p *Pen) (*Event, error) {
@@ -56,7 +53,10 @@ func (c *Channel) SealData(d Draft, p *Pen) (*Event, error) {
 	}
 	id := c.OpenLog(p.Server, p.Now)
 	log := c.LogOf(id)
-	after, seen := c.dependencies(log, d.Targets)
+	if c.surplus(id) {
+		return nil, Refuse(Conflict, "too_many_logs", "", fmt.Sprintf("this server began %d logs in this channel, as many as count; an owner can remove the server and invite its people again", MaxLogs))
+	}
+	after, seen := c.dependencies(log, d.Targets, p.Now)
 	seen = append(seen, log.Time, c.Control.Time)
 	h := Header{
 		Channel: c.ID, Log: LogData, Origin: id.Origin, Epoch: id.Epoch, Seq: log.Seq + 1, Prev: log.Hash,
@@ -77,9 +77,13 @@ func (c *Channel) SealData(d Draft, p *Pen) (*Event, error) {
 
 // dependencies are the entries of other data logs that the next event of log
 // names: the targets, then the newest entries not named yet. seen are the times
-// of those whose time is at hand.
-func (c *Channel) dependencies(log *Log, targets []Ref) (after []Ref, seen []Time) {
+// of those whose time is at hand. What is dated ahead of the clock is not named:
+// nobody could apply the event before that time has come.
+func (c *Channel) dependencies(log *Log, targets []Ref, now time.Time) (after []Ref, seen []Time) {
 	add := func(r Ref, t Time) {
+		if t.Wall().After(now.Add(MaxAhead)) {
+			return
+		}
 		for _, have := range after {
 			if have == r {
 				return
@@ -119,6 +123,9 @@ func (c *Channel) Advance(e *Event) {
 func (c *Channel) SealControl(d Draft, p *Pen) (*Event, error) {
 	if c.Host != p.Server && c.Control.Seq > 0 {
 		return nil, Refuse(Elsewhere, "not_host", "", "only the channel's host, "+c.Host+", writes its control log")
+	}
+	if c.ControlDoubt != Sure {
+		return nil, p.inDoubt(c)
 	}
 	if len(d.Content) > MaxContent {
 		return nil, Refuse(TooLarge, "too_large", "", "a channel has at most 500 servers: this event would not fit")

@@ -56,7 +56,9 @@ func (t *tx) Channel(id threads.Hash) (*threads.Channel, error) {
 // stored. What it read is kept for everyone.
 func (s *Store) load(ctx context.Context, q querier, id threads.Hash, cached known) (known, error) {
 	var number, version int64
-	err := q.QueryRowContext(ctx, s.bind("select id, version from channel where hash = ?"), raw(id)).Scan(&number, &version)
+	var doubt threads.Doubt
+	err := q.QueryRowContext(ctx, s.bind(`select c.id, c.version, coalesce(l.doubt, 0) from channel c
+		left join log l on l.channel = c.id and l.origin = 0 and l.epoch = 0 where c.hash = ?`), raw(id)).Scan(&number, &version, &doubt)
 	if errors.Is(err, sql.ErrNoRows) {
 		return known{}, nil
 	}
@@ -67,6 +69,7 @@ func (s *Store) load(ctx context.Context, q querier, id threads.Hash, cached kno
 		return cached, nil
 	}
 	c := threads.NewChannel(id)
+	c.ControlDoubt = doubt
 	if err := s.replayControl(ctx, q, c, number); err != nil {
 		return known{}, fmt.Errorf("replay control log of %s: %w", id, err)
 	}
@@ -97,7 +100,7 @@ func (s *Store) replayControl(ctx context.Context, q querier, c *threads.Channel
 }
 
 func (s *Store) loadHeads(ctx context.Context, q querier, c *threads.Channel, number int64) error {
-	rows, err := q.QueryContext(ctx, s.bind(`select s.name, l.epoch, l.from_seq, l.before, l.seq, l.hash, l.time, l.control
+	rows, err := q.QueryContext(ctx, s.bind(`select s.name, l.epoch, l.from_seq, l.before, l.seq, l.hash, l.time, l.control, l.doubt
 		from log l join server s on s.id = l.origin where l.channel = ? and l.seq > 0`), number)
 	if err != nil {
 		return err
@@ -106,7 +109,7 @@ func (s *Store) loadHeads(ctx context.Context, q querier, c *threads.Channel, nu
 	for rows.Next() {
 		l := &threads.Log{}
 		var before, hash []byte
-		if err := rows.Scan(&l.Origin, &l.Epoch, &l.From, &before, &l.Seq, &hash, &l.Time, &l.Control); err != nil {
+		if err := rows.Scan(&l.Origin, &l.Epoch, &l.From, &before, &l.Seq, &hash, &l.Time, &l.Control, &l.Doubt); err != nil {
 			return err
 		}
 		l.Before, l.Hash = hashOf(before), hashOf(hash)
@@ -189,12 +192,12 @@ func (t *tx) saveLog(ch *touched, id threads.LogID) error {
 	if err != nil {
 		return err
 	}
-	l := threads.Log{Head: ch.channel.Control, From: 1, Control: ch.channel.Control.Seq}
+	l := threads.Log{Head: ch.channel.Control, From: 1, Control: ch.channel.Control.Seq, Doubt: ch.channel.ControlDoubt}
 	if id != threads.ControlLog {
 		l = *ch.channel.LogOf(id)
 	}
-	return t.exec("update log set from_seq = ?, before = ?, seq = ?, hash = ?, time = ?, control = ? where id = ?",
-		l.From, raw(l.Before), l.Seq, raw(l.Hash), int64(l.Time), l.Control, log)
+	return t.exec("update log set from_seq = ?, before = ?, seq = ?, hash = ?, time = ?, control = ?, doubt = ? where id = ?",
+		l.From, raw(l.Before), l.Seq, raw(l.Hash), int64(l.Time), l.Control, int64(l.Doubt), log)
 }
 
 // number is a truth as it is stored.

@@ -161,8 +161,7 @@ func (run *intake) place(r *reach, e *threads.Event) (*threads.Refusal, error) {
 		return &threads.Refusal{Code: code, Detail: "the event does not bear its origin's signature"}, nil
 	}
 	if placement == threads.Fits {
-		r.c.Advance(e)
-		r.taken = append(r.taken, e)
+		run.advance(r, e)
 		return nil, nil
 	}
 	if !run.j.room.hold(&held{event: e, from: run.in.From, since: run.in.Now, want: want}) {
@@ -201,8 +200,23 @@ func (run *intake) placeControl(r *reach, e *threads.Event) (*threads.Refusal, e
 	if self := run.pen().Server; r.c.Admission(self) == e.Header.Seq {
 		r.c.StartLogs(self)
 	}
+	run.returned(r, e)
 	r.taken = append(r.taken, e)
 	return nil, nil
+}
+
+// advance applies a data event that Place and its signature let pass.
+func (run *intake) advance(r *reach, e *threads.Event) {
+	r.c.Advance(e)
+	run.returned(r, e)
+	r.taken = append(r.taken, e)
+}
+
+// returned takes note of an event of this server's own that somebody else brings.
+func (run *intake) returned(r *reach, e *threads.Event) {
+	if e.Header.Origin == run.pen().Server && r.c.Returned(e) {
+		run.foreign = append(run.foreign, e)
+	}
 }
 
 func (run *intake) placeBelow(r *reach, e *threads.Event) (*threads.Refusal, error) {
@@ -299,8 +313,7 @@ func (run *intake) again(id threads.Hash, r *reach) {
 		if ok, _ := run.keys.signed(r.c, h.event); !ok {
 			continue
 		}
-		r.c.Advance(h.event)
-		r.taken = append(r.taken, h.event)
+		run.advance(r, h.event)
 		at := h.event.Header.Ref()
 		next = append(next, waiting[at]...)
 		delete(waiting, at)

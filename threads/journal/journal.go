@@ -35,6 +35,9 @@ type Commit struct {
 	Entries []Entry
 	Took    time.Duration // of the transaction
 	Waited  int           // events that wait unapplied
+	// Foreign are events under this server's key, in logs that it was sure of,
+	// which it does not hold and others brought; it goes on in other logs.
+	Foreign []*threads.Event
 }
 
 // Options are what a Journal is made of.
@@ -101,6 +104,7 @@ type batch struct {
 	entries  []Entry // appended
 	targets  map[threads.Hash]threads.Target
 	hidden   bool // something was judged again
+	foreign  []*threads.Event
 }
 
 func (j *Journal) begin(tx Tx) (*batch, error) {

@@ -173,7 +173,7 @@ func (j *Journal) transact(ctx context.Context, group []*task) (bad int, err err
 		return bad, unavailable(err)
 	}
 	if j.commit != nil && len(b.entries) > 0 {
-		j.commit(Commit{Entries: b.entries, Took: j.queue.clock().Sub(begun), Waited: j.room.count})
+		j.commit(Commit{Entries: b.entries, Took: j.queue.clock().Sub(begun), Waited: j.room.count, Foreign: b.foreign})
 	}
 	j.publish(b)
 	return -1, nil

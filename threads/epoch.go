@@ -1,0 +1,108 @@
+package threads
+
+import "time"
+
+// Doubt says whether a server may go on in a log of its own (protocol.md §7).
+// It is about the copy held here and never leaves it.
+type Doubt int
+
+// Doubts.
+const (
+	Sure     Doubt = iota // all that this server ever wrote in the log is held here
+	Doubtful              // some of it may be lost, until every member server has delivered what it holds
+	Left                  // it holds what this server never wrote: never continued
+)
+
+// maxHeadAhead is how far the head of an own log may lie ahead of the clock for
+// the log to be continued: what follows it would be dated later still, and wait
+// at every receiver.
+const maxHeadAhead = 10 * time.Minute
+
+// epochSeconds are counted from the start of the year 2000.
+const epochSeconds = 946_684_800
+
+// OpenLog is the data log in which the server writes now: the newest one of its
+// present admission that it may continue, or a new one.
+func (c *Channel) OpenLog(server string, now time.Time) LogID {
+	number := c.Admission(server)
+	fresh := LogID{Origin: server, Epoch: number<<32 | max(0, now.Unix()-epochSeconds)&0xffffffff}
+	newest, found := LogID{}, false
+	for id := range c.Logs {
+		if id.Origin != server || id.Epoch>>32 != number {
+			continue
+		}
+		fresh.Epoch = max(fresh.Epoch, id.Epoch+1)
+		if id.Epoch > newest.Epoch && c.continues(id, now) {
+			newest, found = id, true
+		}
+	}
+	if found {
+		return newest
+	}
+	return fresh
+}
+
+// continues reports whether an own log may be appended to.
+func (c *Channel) continues(id LogID, now time.Time) bool {
+	_, closed := c.CutOf(id)
+	l := c.Logs[id]
+	return !closed && l.Doubt == Sure && !l.Time.Wall().After(now.Add(maxHeadAhead))
+}
+
+// DoubtOwn doubts the server's logs, and the control log if it is the host: this
+// copy may be older than what others hold.
+func (c *Channel) DoubtOwn(server string) {
+	for id, l := range c.Logs {
+		if id.Origin == server && l.Doubt == Sure {
+			l.Doubt = Doubtful
+		}
+	}
+	if c.Host == server {
+		c.ControlDoubt = Doubtful
+	}
+}
+
+// Prove ends the doubts that every member server's answer settles.
+func (c *Channel) Prove() {
+	for _, l := range c.Logs {
+		if l.Doubt == Doubtful {
+			l.Doubt = Sure
+		}
+	}
+	c.ControlDoubt = Sure
+}
+
+// InDoubt reports whether this server waits for member servers to deliver what
+// they hold of the channel before it goes on in a log of its own.
+func (c *Channel) InDoubt() bool {
+	if c.ControlDoubt == Doubtful {
+		return true
+	}
+	for _, l := range c.Logs {
+		if l.Doubt == Doubtful {
+			return true
+		}
+	}
+	return false
+}
+
+// Returned notes that somebody else brought an event that the server itself had
+// signed, and reports whether that puts in doubt a log that it was sure of: a
+// second server must be using its key, or its database was put back under it.
+func (c *Channel) Returned(e *Event) (alarm bool) {
+	if e.Header.Log == LogControl {
+		alarm = c.ControlDoubt == Sure && e.Header.Seq > 1
+		c.ControlDoubt = Doubtful
+		return alarm
+	}
+	l := c.Logs[e.Header.LogID()]
+	switch {
+	case l.Doubt != Sure:
+		return false
+	case l.Seq == l.From: // its first event here: a log of which nothing was held
+		l.Doubt = Doubtful
+		return false
+	}
+	l.Doubt = Left
+	return true
+}
