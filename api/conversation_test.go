@@ -74,13 +74,15 @@ func aThreadIsChangedFieldByField(t *testing.T, w *world) {
 func TestAChangeToAnotherVersionIsRefused(t *testing.T) { onBoth(t, aChangeToAnotherVersionIsRefused) }
 
 func aChangeToAnotherVersionIsRefused(t *testing.T, w *world) {
-	ana := w.user("ana", false)
+	ana, ben := w.user("ana", false), w.user("ben", false)
 	channel := w.channel(ana, "Harbour")
+	w.must(201, ana, "POST", "/channels/"+channel+"/members", object{"address": ben.address})
 	thread := w.thread(ana, channel, "Quay 4")
 	message := w.post(ana, thread, "one")
 	for path, change := range map[string]object{
 		"/threads/" + thread: {"title": "Quay 5"}, "/messages/" + message: {"body": "two"},
 		"/channels/" + channel: {"name": "Port"}, "/me": {"name": "Ana"},
+		"/channels/" + channel + "/members/" + ben.address: {"role": "reader"},
 	} {
 		tag := w.must(200, ana, "GET", path, nil).header.Get("ETag")
 		changed := w.must(200, ana, "PATCH", path, change, "If-Match", tag)

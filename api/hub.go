@@ -27,6 +27,7 @@ type hub struct {
 	arrived   chan struct{}  // holds a value when a listener came
 	closed    bool
 	stopped   chan struct{}  // closed with closed
+	ended     chan struct{}  // closed when tokens are revoked, and made anew
 	tasks     sync.WaitGroup // sockets
 	behind    chan struct{}  // holds a value for each socket that reads the journal
 }
@@ -49,7 +50,7 @@ const (
 func newHub(a *API) *hub {
 	h := &hub{
 		a: a, ring: newRing(), sockets: map[*socket]struct{}{}, persons: map[string]int{},
-		arrived: make(chan struct{}, 1), stopped: make(chan struct{}), behind: make(chan struct{}, maxBehind),
+		arrived: make(chan struct{}, 1), stopped: make(chan struct{}), ended: make(chan struct{}), behind: make(chan struct{}, maxBehind),
 	}
 	h.writers = newWriters(a.limits.Sockets)
 	return h
@@ -188,6 +189,13 @@ func (h *hub) wake() {
 	}
 }
 
+// revoked is closed when tokens are revoked next.
+func (h *hub) revoked() <-chan struct{} {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.ended
+}
+
 // each calls f for every socket; f must not block.
 func (h *hub) each(f func(*socket)) {
 	h.mu.Lock()
@@ -197,8 +205,13 @@ func (h *hub) each(f func(*socket)) {
 	}
 }
 
-// revoke ends the sockets of callers who match: from now on they get nothing.
+// revoke ends the sockets of callers who match, and has long polls ask again
+// whether they are still let in: from now on they get nothing.
 func (h *hub) revoke(matches func(*caller) bool) {
+	h.mu.Lock()
+	close(h.ended)
+	h.ended = make(chan struct{})
+	h.mu.Unlock()
 	h.each(func(s *socket) {
 		if c := s.caller.Load(); c != nil && matches(c) {
 			s.end(closeRevoked, "the token was revoked")
@@ -246,16 +259,16 @@ func (h *hub) sweep(ctx context.Context) {
 				h.writers.wake(s)
 			}
 		})
-		h.recheck(ctx, now)
+		h.recheck(ctx, now, func(*caller) bool { return true })
 	}
 }
 
-// recheck asks again whether the tokens of open sockets still let anybody in:
-// another node may have revoked them.
-func (h *hub) recheck(ctx context.Context, now time.Time) {
+// recheck asks again whether the tokens of open sockets of callers who match
+// still let anybody in: another node may have revoked them.
+func (h *hub) recheck(ctx context.Context, now time.Time, matches func(*caller) bool) {
 	callers := map[string]*caller{}
 	h.each(func(s *socket) {
-		if c := s.caller.Load(); c != nil {
+		if c := s.caller.Load(); c != nil && matches(c) {
 			callers[c.secret] = c
 		}
 	})

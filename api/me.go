@@ -2,7 +2,9 @@ package api
 
 import (
 	"context"
+	"fmt"
 	"net/http"
+	"strings"
 	"time"
 
 	"meridian/threads"
@@ -71,7 +73,48 @@ func (a *API) meRoutes() {
 	register(a, operation{
 		method: http.MethodPatch, path: "/me", id: "change-me", tag: "me", summary: "Change your own profile",
 	}, a.changeMe)
+	register(a, operation{
+		method: http.MethodPut, path: "/me/password", id: "change-password", tag: "me", status: http.StatusNoContent,
+		summary: "Change your password: every other session of yours ends at once",
+	}, a.changePassword)
 	a.tokenRoutes()
+}
+
+type changePassword struct {
+	Body struct {
+		Current string `json:"current" minLength:"1" maxLength:"1024" doc:"As it is until now."`
+		New     string `json:"new" minLength:"1" maxLength:"1024" doc:"At least 8 bytes."`
+	}
+}
+
+// changePassword checks the present password at the rate of signing in: a
+// session that was left open must not be a way to guess it.
+func (a *API) changePassword(ctx context.Context, c *caller, in *changePassword) (*struct{}, error) {
+	name, _, _ := strings.Cut(c.person.Address, "@")
+	if err := a.rates.name.take(name, exchangeOf(ctx).now); err != nil {
+		return nil, err
+	}
+	_, hash, err := a.Accounts.Credentials(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	matches, err := a.verifier.matches(ctx, in.Body.Current, hash)
+	if err != nil {
+		return nil, fmt.Errorf("check password: %w", err)
+	}
+	if !matches {
+		return nil, refusal(http.StatusForbidden, "wrong_password", "the current password is another one")
+	}
+	if hash, err = a.verifier.hash(ctx, in.Body.New); err != nil {
+		return nil, err
+	}
+	if err := a.Passwords.ChangePassword(ctx, c.person.ID, hash, c.token); err != nil {
+		return nil, err
+	}
+	theirs := func(other *caller) bool { return other.person.ID == c.person.ID }
+	a.sessions.forget(theirs)
+	a.hub.recheck(ctx, exchangeOf(ctx).now, theirs)
+	return nil, nil
 }
 
 func (a *API) changeMe(ctx context.Context, c *caller, in *changeMe) (*versioned[Me], error) {

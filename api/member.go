@@ -45,6 +45,7 @@ type addMember struct {
 
 type changeRole struct {
 	MemberPath
+	Unless
 	Body struct {
 		Role string `json:"role" enum:"reader,guest,member,owner"`
 	}
@@ -70,6 +71,12 @@ func (a *API) memberRoutes() {
 		method: http.MethodPost, path: "/channels/{id}/members", id: "add-member", tag: "members", status: http.StatusCreated, also: http.StatusAccepted,
 		summary: "Bring a person in, as an owner: those of the host's server join at once (201), others are invited (202)",
 	}, a.addMember)
+	register(a, operation{
+		method: http.MethodGet, path: "/channels/{id}/members/{address}", id: "member", tag: "members", summary: "A member of a channel",
+	}, func(ctx context.Context, c *caller, in *MemberPath) (*versioned[Member], error) {
+		_, m, err := a.memberOf(ctx, c, in)
+		return m, err
+	})
 	register(a, operation{
 		method: http.MethodPatch, path: "/channels/{id}/members/{address}", id: "change-role", tag: "members",
 		summary: "Give a member another role, as an owner",
@@ -193,37 +200,51 @@ func (a *API) join(ctx context.Context, c *caller, in *addMember, address string
 	return &memberOut{Status: http.StatusCreated, Body: Member{Person: personOf(p), Role: in.Body.Role, State: joined}}, nil
 }
 
-// memberOf is a member of a channel by address; 404 for one who is none.
-func (a *API) memberOf(ctx context.Context, c *caller, in *MemberPath) (threads.PersonRecord, error) {
+// memberOf is a member of a channel by address, by id and as people see them; 404
+// for one who is none.
+func (a *API) memberOf(ctx context.Context, c *caller, in *MemberPath) (id string, m *versioned[Member], err error) {
 	state, _, err := a.member(ctx, c, in.ID)
 	if err != nil {
-		return threads.PersonRecord{}, err
+		return "", nil, err
 	}
 	p, err := a.person(ctx, in.Address)
-	if err == nil && state.Role(p.ID) == threads.RoleNone {
-		err = notFound()
+	if err != nil {
+		return "", nil, err
 	}
-	return p, err
+	role := state.Role(p.ID)
+	if role == threads.RoleNone {
+		return "", nil, notFound()
+	}
+	return p.ID, &versioned[Member]{
+		ETag: etag(state.RoleSince(p.ID)), Body: Member{Person: personOf(p), Role: string(role), State: joined},
+	}, nil
 }
 
-func (a *API) changeRole(ctx context.Context, c *caller, in *changeRole) (*memberOut, error) {
-	p, err := a.memberOf(ctx, c, &in.MemberPath)
+func (a *API) changeRole(ctx context.Context, c *caller, in *changeRole) (*versioned[Member], error) {
+	defer a.edits.lock(in.ID)()
+	id, m, err := a.memberOf(ctx, c, &in.MemberPath)
 	if err != nil {
+		return nil, err
+	}
+	if err := in.matches(m.ETag); err != nil {
 		return nil, err
 	}
 	role := threads.Role(in.Body.Role)
-	if _, err := a.do(ctx, c, threads.ChangeRole{Channel: in.ID, Person: p.ID, Role: role}); err != nil {
+	if _, err := a.do(ctx, c, threads.ChangeRole{Channel: in.ID, Person: id, Role: role}); err != nil {
 		return nil, err
 	}
-	return &memberOut{Status: http.StatusOK, Body: Member{Person: personOf(p), Role: in.Body.Role, State: joined}}, nil
+	if _, m, err = a.memberOf(ctx, c, &in.MemberPath); err == nil {
+		m.Body.Role = in.Body.Role // as the host has it: what it appended may not be here yet
+	}
+	return m, err
 }
 
 func (a *API) removeMember(ctx context.Context, c *caller, in *MemberPath) (*struct{}, error) {
-	p, err := a.memberOf(ctx, c, in)
+	id, _, err := a.memberOf(ctx, c, in)
 	if err != nil {
 		return nil, err
 	}
-	_, err = a.do(ctx, c, threads.RemoveMember{Channel: in.ID, Person: p.ID})
+	_, err = a.do(ctx, c, threads.RemoveMember{Channel: in.ID, Person: id})
 	return nil, err
 }
 

@@ -16,6 +16,7 @@ type Needs struct {
 	Accounts    Accounts
 	People      People
 	Directory   Directory
+	Passwords   Passwords
 	Channels    Channels
 	States      States
 	Threads     Threads
@@ -94,6 +95,13 @@ type Accounts interface {
 type Directory interface {
 	Disable(ctx context.Context, person string) error
 	Enable(ctx context.Context, person string) error
+}
+
+// Passwords are what the people of this server sign in with.
+type Passwords interface {
+	// ChangePassword replaces the PHC string and ends the person's sessions but
+	// the one whose token has the id keep; programs' tokens stay.
+	ChangePassword(ctx context.Context, person, phc, keep string) error
 }
 
 // People are the persons known here, of this server and others.

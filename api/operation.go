@@ -201,12 +201,15 @@ type Unless struct {
 }
 
 // holds refuses a change to another version than the present one (RFC 9110 §13.1.1).
-func (u Unless) holds(version int64) error {
+func (u Unless) holds(version int64) error { return u.matches(etag(version)) }
+
+// matches is holds for the tag of the present version.
+func (u Unless) matches(present string) error {
 	if u.IfMatch == "" || strings.TrimSpace(u.IfMatch) == "*" {
 		return nil
 	}
 	for tag := range strings.SplitSeq(u.IfMatch, ",") {
-		if strings.TrimSpace(tag) == etag(version) {
+		if strings.TrimSpace(tag) == present {
 			return nil
 		}
 	}

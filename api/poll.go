@@ -88,12 +88,13 @@ func (a *API) poll(ctx context.Context, c *caller, in *pollEvents) (*eventsOut, 
 	timer := time.NewTimer(time.Duration(in.Wait) * time.Second)
 	defer timer.Stop()
 	for pos := b.pos; ; {
+		revoked := a.hub.revoked()
 		found, through, err := a.eventsAfter(ctx, c, begin{pos: pos, last: b.last}, in.Limit)
 		if err != nil {
 			return nil, err
 		}
 		pos = through
-		if len(found) > 0 || in.Wait == 0 || !a.awaits(ctx, pos, timer.C) {
+		if len(found) > 0 || in.Wait == 0 || !a.awaits(ctx, pos, timer.C, revoked) {
 			return &eventsOut{Events{Items: found, NextCursor: cursorOf(pos, a.clock())}}, nil
 		}
 		if c, err = a.stillIn(ctx, c); err != nil {
@@ -102,15 +103,22 @@ func (a *API) poll(ctx context.Context, c *caller, in *pollEvents) (*eventsOut, 
 	}
 }
 
-// awaits blocks until there may be something after the position. It reports
-// false when the time is up or the server stops.
-func (a *API) awaits(ctx context.Context, pos int64, up <-chan time.Time) bool {
+// awaits blocks until there may be something after the position, or the caller's
+// token may have been revoked, here or by another node. It reports false when the
+// time is up or the server stops.
+func (a *API) awaits(ctx context.Context, pos int64, up <-chan time.Time, revoked <-chan struct{}) bool {
 	last, grown := a.hub.ring.moved()
 	if last > pos {
 		return true
 	}
+	again := time.NewTimer(recheck)
+	defer again.Stop()
 	select {
 	case <-grown:
+		return true
+	case <-revoked:
+		return true
+	case <-again.C:
 		return true
 	case <-up:
 	case <-ctx.Done():

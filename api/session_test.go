@@ -95,11 +95,54 @@ func TestARevokedTokenIsRefusedAtOnce(t *testing.T) {
 	w.must(401, ana, "GET", "/me", nil)
 }
 
+// T52: a new password ends every session but the one in which it was chosen.
+func TestANewPasswordEndsAllOtherSessions(t *testing.T) {
+	onBoth(t, func(t *testing.T, w *world) {
+		w.withPassword("ana", "correct horse")
+		signIn := func(status int, password string) *user {
+			a := w.must(status, nil, "POST", "/sessions", object{"name": "ana", "password": password})
+			return &user{w: w, secret: a.text("token")}
+		}
+		here, elsewhere := signIn(201, "correct horse"), signIn(201, "correct horse")
+		program := &user{w: w, secret: w.must(201, here, "POST", "/me/tokens", object{"label": "program"}).text("token")}
+		l := w.resumed(elsewhere, w.cursor(elsewhere))
+		if a := w.must(403, here, "PUT", "/me/password", object{"current": "wrong horse", "new": "battery staple"}); a.text("code") != "wrong_password" {
+			t.Errorf("%s", a.raw)
+		}
+		w.must(422, here, "PUT", "/me/password", object{"current": "correct horse", "new": "short"})
+		w.must(200, elsewhere, "GET", "/me", nil)
+		w.must(204, here, "PUT", "/me/password", object{"current": "correct horse", "new": "battery staple"})
+		if code := l.closed(); code != 4001 {
+			t.Errorf("the other session's socket closed with %d", code)
+		}
+		w.must(401, elsewhere, "GET", "/me", nil)
+		w.must(200, here, "GET", "/me", nil)
+		w.must(200, program, "GET", "/me", nil)
+		signIn(401, "correct horse")
+		signIn(201, "battery staple")
+	})
+}
+
+// T22: a long poll that is pending ends when its token is revoked.
+func TestARevokedTokenEndsAPendingLongPoll(t *testing.T) {
+	w := newWorld(t, api.Limits{})
+	ana, root := w.user("ana", false), w.user("root", true)
+	answered := make(chan answer)
+	cursor := w.cursor(ana)
+	go func() { answered <- w.send(ana, "GET", "/events?wait=30&after="+cursor, nil) }()
+	time.Sleep(50 * time.Millisecond)
+	begun := time.Now()
+	w.must(200, root, "PATCH", "/admin/people/"+ana.address, object{"disabled": true})
+	if a := <-answered; a.status != 401 || time.Since(begun) > 5*time.Second {
+		t.Errorf("%d after %s: %s", a.status, time.Since(begun), a.raw)
+	}
+}
+
 func TestATokenRevokedElsewhereIsRefusedSoon(t *testing.T) {
 	w := newWorld(t, api.Limits{})
 	ana := w.user("ana", false)
 	w.must(200, ana, "GET", "/me", nil)
-	if err := w.store.RevokeTokens(context.Background(), ana.id); err != nil {
+	if err := w.store.Disable(context.Background(), ana.id); err != nil {
 		t.Fatal(err)
 	}
 	w.ahead.Add(int64(4 * time.Second))

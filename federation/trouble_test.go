@@ -53,6 +53,8 @@ func TestWhatAnAnswerSaidIsAskedAgainWhereItCouldNotBeTakenUp(t *testing.T) {
 	channel, thread, _ := found(a, ana.ID, "full")
 	join(t, a, ana.ID, channel, b, ben)
 	same(t, channel, a, b)
+	post(a, ana.ID, channel, thread, "with this the joining is over")
+	same(t, channel, a, b)
 	var pushes atomic.Int64
 	b.handler.mu.Lock()
 	b.handler.hears = func(body string) {

@@ -67,6 +67,26 @@ func (s *Server) disablePerson(ctx context.Context, in Named) (Account, error) {
 	return accountOf(person), nil
 }
 
+// NewPassword is the input of people.password.
+type NewPassword struct {
+	Name string `json:"name"`
+	Hash string `json:"hash"` // made by the asker with api.HashPassword
+}
+
+// setPassword ends every session of the person and every token of theirs.
+func (s *Server) setPassword(ctx context.Context, in NewPassword) (Account, error) {
+	person, err := s.localPerson(ctx, in.Name)
+	if err != nil {
+		return Account{}, err
+	}
+	if err := s.store.SetPassword(ctx, person.ID, in.Hash); err != nil {
+		return Account{}, err
+	}
+	s.api.Revoked(person.ID)
+	s.log.Info("password replaced", "person", person.ID)
+	return accountOf(person), nil
+}
+
 func (s *Server) localPerson(ctx context.Context, name string) (threads.PersonRecord, error) {
 	person, _, err := s.store.Credentials(ctx, name)
 	var refused *threads.Error

@@ -148,6 +148,7 @@ func (s *Server) operations() http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("POST /people.add", operation(s.addPerson))
 	mux.Handle("POST /people.disable", operation(s.disablePerson))
+	mux.Handle("POST /people.password", operation(s.setPassword))
 	mux.Handle("POST /tokens.create", operation(s.createToken))
 	mux.Handle("POST /partners.add", operation(s.addPartner))
 	mux.Handle("POST /partners.allow", operation(s.allowPartner))

@@ -139,6 +139,16 @@ func (c *Channel) Role(person string) Role {
 	return grants[len(grants)-1].role
 }
 
+// RoleSince is the number of the control event that made the person what they
+// are now, 0 for who was never a member.
+func (c *Channel) RoleSince(person string) int64 {
+	grants := c.people[person]
+	if len(grants) == 0 {
+		return 0
+	}
+	return grants[len(grants)-1].number
+}
+
 // Person is one member of a channel.
 type Person struct {
 	ID    string

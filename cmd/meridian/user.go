@@ -17,12 +17,12 @@ import (
 )
 
 func userCommand() *cobra.Command {
-	c := &cobra.Command{Use: "user", Short: "Add and disable people of this server"}
-	c.AddCommand(userAddCommand(), userDisableCommand())
+	c := &cobra.Command{Use: "user", Short: "Add and disable people of this server, and give them passwords"}
+	c.AddCommand(userAddCommand(), userPasswordCommand(), userDisableCommand())
 	return c
 }
 
-// addedUser is a new person with the password that was made for them, if one was.
+// addedUser is a person with the password that was made for them, if one was.
 type addedUser struct {
 	server.Account
 	Password string `json:"password,omitempty"`
@@ -51,18 +51,13 @@ func userAddCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return report(c, added, func(w io.Writer) {
-				fmt.Fprintln(w, added.Address)
-				if made != "" {
-					fmt.Fprintln(w, "password:", made, "(shown this once)")
-				}
-			})
+			return report(c, added, func(w io.Writer) { userWords(w, added) })
 		},
 	}
 	configFlag(c)
 	jsonFlag(c)
 	c.Flags().BoolVar(&in.Admin, "admin", false, "may administer people and partners")
-	c.Flags().BoolVar(&fromStdin, "password-stdin", false, "read the password from the first line of standard input, unseen on a terminal")
+	passwordFlag(c, &fromStdin)
 	c.Flags().StringVar(&in.Shown, "show-as", "", "the name that others see (default NAME)")
 	c.Flags().StringVar(&in.Zone, "zone", "", "time zone, such as Europe/Berlin")
 	return c
@@ -98,6 +93,48 @@ func readPassword(r io.Reader) (string, error) {
 		return "", errors.New("--password-stdin: standard input is empty; write the password to it")
 	}
 	return line, nil
+}
+
+func userPasswordCommand() *cobra.Command {
+	var fromStdin bool
+	c := &cobra.Command{
+		Use:   "password NAME",
+		Short: "Give a person a new password and end all their sessions",
+		Args:  cobra.ExactArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			password, made, err := newPassword(c, fromStdin)
+			if err != nil {
+				return err
+			}
+			in := server.NewPassword{Name: args[0]}
+			if in.Hash, err = api.HashPassword(password); err != nil {
+				return err
+			}
+			changed := addedUser{Password: made}
+			err = attach(c, func(client *http.Client) error {
+				return server.Call(c.Context(), client, "people.password", in, &changed.Account)
+			})
+			if err != nil {
+				return err
+			}
+			return report(c, changed, func(w io.Writer) { userWords(w, changed) })
+		},
+	}
+	configFlag(c)
+	jsonFlag(c)
+	passwordFlag(c, &fromStdin)
+	return c
+}
+
+func userWords(w io.Writer, u addedUser) {
+	fmt.Fprintln(w, u.Address)
+	if u.Password != "" {
+		fmt.Fprintln(w, "password:", u.Password, "(shown this once)")
+	}
+}
+
+func passwordFlag(c *cobra.Command, fromStdin *bool) {
+	c.Flags().BoolVar(fromStdin, "password-stdin", false, "read the password from the first line of standard input, unseen on a terminal")
 }
 
 func userDisableCommand() *cobra.Command {

@@ -207,21 +207,29 @@ func (s *Store) Credentials(ctx context.Context, name string) (threads.PersonRec
 // SetPassword replaces the PHC string of a person of this server and revokes
 // every token of theirs.
 func (s *Store) SetPassword(ctx context.Context, person, phc string) error {
-	return s.changeAccount(ctx, person, "password = ?", phc)
+	return s.changeAccount(ctx, person, "password = ?", phc, "")
+}
+
+// ChangePassword replaces the PHC string of a person of this server and ends
+// their sessions, but not the one whose token has the id keep, nor programs.
+func (s *Store) ChangePassword(ctx context.Context, person, phc, keep string) error {
+	return s.changeAccount(ctx, person, "password = ?", phc, keep)
 }
 
 // Disable keeps a person of this server from signing in and revokes every token
 // of theirs.
 func (s *Store) Disable(ctx context.Context, person string) error {
-	return s.changeAccount(ctx, person, "disabled = ?", true)
+	return s.changeAccount(ctx, person, "disabled = ?", true, "")
 }
 
 // Enable lets a disabled person sign in again.
 func (s *Store) Enable(ctx context.Context, person string) error {
-	return s.changeAccount(ctx, person, "disabled = ?", false)
+	return s.changeAccount(ctx, person, "disabled = ?", false, "")
 }
 
-func (s *Store) changeAccount(ctx context.Context, person, set string, value any) error {
+// changeAccount sets a column and revokes every token of the person; where one
+// is to be kept, that and those of programs stay.
+func (s *Store) changeAccount(ctx context.Context, person, set string, value any, keep string) error {
 	err := s.change(ctx, func(tx *sqlx.Tx) error {
 		var id int64
 		err := tx.GetContext(ctx, &id, s.bind(`
@@ -232,7 +240,8 @@ func (s *Store) changeAccount(ctx context.Context, person, set string, value any
 		if err != nil {
 			return err
 		}
-		_, err = tx.ExecContext(ctx, s.bind(`DELETE FROM token WHERE person = ?`), id)
+		_, err = tx.ExecContext(ctx, s.bind(`
+			DELETE FROM token WHERE person = ? AND id <> ? AND NOT (bot AND CAST(? AS text) <> '')`), id, keep, keep)
 		return err
 	})
 	if err != nil {

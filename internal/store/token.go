@@ -101,22 +101,9 @@ func (s *Store) RevokeToken(ctx context.Context, person, id string) error {
 	if threads.CheckText(id) != nil {
 		return notFound("token")
 	}
-	return s.revoke(ctx, `id = ? AND person = (SELECT id FROM person WHERE uri = ?)`, id, person)
-}
-
-// RevokeTokens ends all tokens of the person; having none is no error.
-func (s *Store) RevokeTokens(ctx context.Context, person string) error {
-	err := s.revoke(ctx, `person = (SELECT id FROM person WHERE uri = ?)`, person)
-	var refused *threads.Error
-	if errors.As(err, &refused) && refused.Kind == threads.NotFound {
-		return nil
-	}
-	return err
-}
-
-func (s *Store) revoke(ctx context.Context, where string, args ...any) error {
 	return s.change(ctx, func(tx *sqlx.Tx) error {
-		done, err := tx.ExecContext(ctx, s.bind(`DELETE FROM token WHERE `+where), args...)
+		done, err := tx.ExecContext(ctx, s.bind(`
+			DELETE FROM token WHERE id = ? AND person = (SELECT id FROM person WHERE uri = ?)`), id, person)
 		if err != nil {
 			return fmt.Errorf("revoke tokens: %w", err)
 		}

@@ -68,9 +68,6 @@ func TestNobodyRevokesATokenOfAnother(t *testing.T) {
 		ana, bob := createPerson(t, s, "ana", 1), createPerson(t, s, "bob", 2)
 		addToken(t, s, ana.ID, "t1", "secret")
 		wantRefusal(t, s.RevokeToken(ctx, bob.ID, "t1"), threads.NotFound, "not_found")
-		if err := s.RevokeTokens(ctx, bob.ID); err != nil {
-			t.Error(err)
-		}
 		if _, _, err := s.PersonByToken(ctx, "secret", testNow); err != nil {
 			t.Error(err)
 		}
@@ -103,6 +100,32 @@ func TestDisablingAndANewPasswordEndAllSessions(t *testing.T) {
 		}
 		wantRefusal(t, s.AddToken(ctx, threads.Token{ID: "t2", Person: ana.ID, Created: testNow}, "more"), threads.NotFound, "not_found")
 		wantRefusal(t, s.Disable(ctx, testID("havel.example", 1)), threads.NotFound, "not_found")
+	})
+}
+
+// T52: whoever changes their password ends their sessions everywhere else.
+func TestChangingAPasswordLeavesThisSessionAndPrograms(t *testing.T) {
+	onEach(t, func(t *testing.T, s *Store) {
+		ctx := context.Background()
+		ana, bob := createPerson(t, s, "ana", 1), createPerson(t, s, "bob", 2)
+		addToken(t, s, ana.ID, "t1", "here")
+		addToken(t, s, ana.ID, "t2", "elsewhere")
+		addToken(t, s, bob.ID, "t3", "another's")
+		err := s.AddToken(ctx, threads.Token{ID: "t4", Person: ana.ID, Bot: true, Created: testNow}, "program")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := s.ChangePassword(ctx, ana.ID, "$argon2id$new", "t1"); err != nil {
+			t.Fatal(err)
+		}
+		for secret, want := range map[string]bool{"here": true, "elsewhere": false, "another's": true, "program": true} {
+			if _, _, err := s.PersonByToken(ctx, secret, testNow); (err == nil) != want {
+				t.Errorf("%s: %v", secret, err)
+			}
+		}
+		if _, phc, err := s.Credentials(ctx, "ana"); err != nil || phc != "$argon2id$new" {
+			t.Errorf("%q, %v", phc, err)
+		}
 	})
 }
 
