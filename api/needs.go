@@ -28,6 +28,7 @@ type Needs struct {
 	Invitations Invitations
 	Partners    Partners
 	PartnerBook PartnerBook
+	PartnerPace PartnerPace
 }
 
 // Journal carries out commands.
@@ -200,10 +201,9 @@ type Invitations interface {
 // Partners are the servers that this one knows.
 type Partners interface {
 	// Partners lists them by name: all, or those in one state.
-	Partners(ctx context.Context, state threads.PartnerState, page threads.Page) ([]threads.Partner, string, error)
-	Partner(ctx context.Context, name string) (threads.Partner, error)
-	// Backlog is what a partner has not applied yet, as far as is known here.
-	Backlog(ctx context.Context, name string) (threads.Backlog, error)
+	Partners(ctx context.Context, state threads.PartnerState, page threads.Page) ([]threads.PartnerSight, string, error)
+	// Partner is one of them, with the channels that it is a member of.
+	Partner(ctx context.Context, name string) (threads.PartnerSight, error)
 }
 
 // PartnerBook is where an administrator decides about partners.
@@ -214,4 +214,15 @@ type PartnerBook interface {
 	// AddPartner showed.
 	AllowPartner(ctx context.Context, name, fingerprint string) (threads.Partner, error)
 	BlockPartner(ctx context.Context, name string) (threads.Partner, error)
+}
+
+// PartnerPace is how an administrator stops and hurries the exchange with a
+// partner; NotFound for one that is not known.
+type PartnerPace interface {
+	// PausePartner has nothing sent or fetched until ResumePartner.
+	PausePartner(ctx context.Context, name string) (threads.Partner, error)
+	ResumePartner(ctx context.Context, name string) (threads.Partner, error)
+	// RetryPartner ends every wait, ResyncPartner also compares everything again.
+	RetryPartner(ctx context.Context, name string) (threads.Partner, error)
+	ResyncPartner(ctx context.Context, name string) (threads.Partner, error)
 }

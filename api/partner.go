@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"math"
 	"net/http"
 	"time"
 
@@ -10,33 +11,77 @@ import (
 
 // Partner is another organisation's server.
 type Partner struct {
-	Name         string     `json:"name"`
-	State        string     `json:"state" enum:"pending,allowed,blocked"`
-	Fingerprint  string     `json:"fingerprint" doc:"Of its key: compare it with its administrators before you allow it."`
-	Verified     bool       `json:"verified" doc:"Its own page gave the same key."`
-	Hold         string     `json:"hold,omitempty" doc:"Why nothing is exchanged for now."`
-	Backlog      int64      `json:"backlog" doc:"Events of this server that it has not applied yet, of those within 10,000 journal positions."`
-	Oldest       *time.Time `json:"oldest_undelivered,omitempty" doc:"When the oldest of these was written."`
-	Added        time.Time  `json:"added"`
-	ContactIn    *time.Time `json:"contact_in,omitempty" doc:"Its last request to this server."`
-	ContactOut   *time.Time `json:"contact_out,omitempty" doc:"Its last answer to this server."`
-	Error        string     `json:"error,omitempty" doc:"The last one, in plain words."`
-	Remedy       string     `json:"remedy,omitempty"`
-	Attempts     int64      `json:"attempts" doc:"Failed in a row."`
-	NextTry      *time.Time `json:"next_try,omitempty"`
-	ClockSeconds float64    `json:"clock_seconds" doc:"How far its clock is ahead of this server's."`
+	Name          string           `json:"name"`
+	State         string           `json:"state" enum:"pending,allowed,blocked"`
+	Paused        bool             `json:"paused" doc:"Nothing is exchanged until an administrator resumes it."`
+	Fingerprint   string           `json:"fingerprint" doc:"Of its key: compare it with its administrators before you allow it."`
+	Verified      bool             `json:"verified" doc:"Its own page gave the same key."`
+	Hold          string           `json:"hold,omitempty" doc:"Why nothing is exchanged for now."`
+	Backlog       int64            `json:"backlog" doc:"Events of this server that it has not applied yet, of those within 10,000 journal positions."`
+	Oldest        *time.Time       `json:"oldest_undelivered,omitempty" doc:"When the oldest of these was written."`
+	OldestSeconds float64          `json:"oldest_undelivered_seconds" doc:"How long ago that was; 0 without any."`
+	Added         time.Time        `json:"added"`
+	ContactIn     *time.Time       `json:"contact_in,omitempty" doc:"Its last request to this server."`
+	ContactOut    *time.Time       `json:"contact_out,omitempty" doc:"Its last answer to this server."`
+	Error         string           `json:"error,omitempty" doc:"The last one, in plain words."`
+	Remedy        string           `json:"remedy,omitempty"`
+	Reason        string           `json:"reason,omitempty" doc:"The error in one word, as the metrics have it."`
+	Attempts      int64            `json:"attempts" doc:"Failed in a row."`
+	NextTry       *time.Time       `json:"next_try,omitempty"`
+	ClockSeconds  float64          `json:"clock_seconds" doc:"How far its clock is ahead of this server's."`
+	CertUntil     *time.Time       `json:"certificate_until,omitempty" doc:"End of the certificate that it showed last."`
+	CertDays      *int             `json:"certificate_days,omitempty" doc:"Whole days until then."`
+	OwnCertUntil  *time.Time       `json:"own_certificate_until,omitempty" doc:"End of the certificate that this server shows; absent where a proxy does."`
+	OwnCertDays   *int             `json:"own_certificate_days,omitempty" doc:"Whole days until then."`
+	Parked        []ParkedChannel  `json:"parked" nullable:"false" doc:"Channels that it does not take, at most 100; the others go on."`
+	Channels      []PartnerChannel `json:"channels,omitempty" doc:"That it is a member of, at most 1,000: what it holds of them stays there when it is blocked. Only where one partner is asked for."`
 }
 
-// partner is a server with what it has not got yet.
-func (a *API) partner(ctx context.Context, p threads.Partner) (Partner, error) {
-	waiting, err := a.Partners.Backlog(ctx, p.Name)
-	return Partner{
-		Name: p.Name, State: string(p.State), Fingerprint: p.Fingerprint, Verified: p.Verified, Hold: p.Hold,
-		Backlog: waiting.Events, Oldest: unlessZero(waiting.Oldest),
+// ParkedChannel is a channel that does not go on at a partner.
+type ParkedChannel struct {
+	Channel  string     `json:"channel"`
+	State    string     `json:"state" enum:"parked,rejected" doc:"parked: the channel as a whole; rejected: one event, the rest waits behind it."`
+	Since    *time.Time `json:"since"`
+	Attempts int64      `json:"attempts"`
+	Error    string     `json:"error"`
+	Remedy   string     `json:"remedy"`
+}
+
+// PartnerChannel is a channel that a partner is a member of.
+type PartnerChannel struct {
+	Channel string `json:"channel"`
+	Name    string `json:"name"`
+}
+
+// PartnerOf is a partner as administrators are shown it.
+func PartnerOf(p threads.PartnerSight, now time.Time) Partner {
+	shown := Partner{
+		Name: p.Name, State: string(p.State), Paused: p.Paused, Fingerprint: p.Fingerprint, Verified: p.Verified, Hold: p.Hold,
+		Backlog: p.Events, Oldest: unlessZero(p.Oldest),
 		Added: p.Added.UTC(), ContactIn: unlessZero(p.ContactIn), ContactOut: unlessZero(p.ContactOut),
-		Error: p.Error, Remedy: p.Remedy, Attempts: p.Attempts, NextTry: unlessZero(p.NextTry),
-		ClockSeconds: p.ClockDiff.Seconds(),
-	}, err
+		Error: p.Error, Remedy: p.Remedy, Reason: p.Reason, Attempts: p.Attempts, NextTry: unlessZero(p.NextTry),
+		ClockSeconds: p.ClockDiff.Seconds(), CertUntil: unlessZero(p.CertUntil), CertDays: daysUntil(p.CertUntil, now),
+		OwnCertUntil: unlessZero(p.OwnCertEnd), OwnCertDays: daysUntil(p.OwnCertEnd, now), Parked: []ParkedChannel{},
+	}
+	if !p.Oldest.IsZero() {
+		shown.OldestSeconds = max(0, now.Sub(p.Oldest).Seconds())
+	}
+	for _, c := range p.Parked {
+		shown.Parked = append(shown.Parked, ParkedChannel{c.Channel, c.State, unlessZero(c.Since), c.Attempts, c.Error, c.Remedy})
+	}
+	for _, c := range p.Channels {
+		shown.Channels = append(shown.Channels, PartnerChannel{c.ID, c.Name})
+	}
+	return shown
+}
+
+// daysUntil is nil for no instant.
+func daysUntil(t, now time.Time) *int {
+	if t.IsZero() {
+		return nil
+	}
+	days := int(math.Floor(t.Sub(now).Hours() / 24))
+	return &days
 }
 
 type partnerOut struct{ Body Partner }
@@ -66,7 +111,7 @@ type allowPartner struct {
 	}
 }
 
-type blockPartner struct {
+type changePartner struct {
 	PartnerPath
 	Once
 }
@@ -82,13 +127,8 @@ func (a *API) partnerRoutes() {
 		if err != nil {
 			return nil, err
 		}
-		shown := make([]Partner, len(partners))
-		for i := range partners {
-			if shown[i], err = a.partner(ctx, partners[i]); err != nil {
-				return nil, err
-			}
-		}
-		return listOf(ctx, shown, next, func(p Partner) Partner { return p }), nil
+		now := a.clock()
+		return listOf(ctx, partners, next, func(p threads.PartnerSight) Partner { return PartnerOf(p, now) }), nil
 	})
 	register(a, operation{
 		method: http.MethodGet, path: "/admin/partners/{name}", id: "partner", tag: "admin", summary: "A server that this one knows",
@@ -100,8 +140,7 @@ func (a *API) partnerRoutes() {
 		if err != nil {
 			return nil, unseen(err)
 		}
-		shown, err := a.partner(ctx, p)
-		return &partnerOut{shown}, err
+		return &partnerOut{PartnerOf(p, a.clock())}, nil
 	})
 	register(a, operation{
 		method: http.MethodPost, path: "/admin/partners", id: "add-partner", tag: "admin", status: http.StatusCreated,
@@ -117,11 +156,29 @@ func (a *API) partnerRoutes() {
 			return a.PartnerBook.AllowPartner(ctx, in.Name, in.Body.Fingerprint)
 		})
 	})
+	a.partnerVerb("block", "End all exchange with a server; what is held stays, here and in the channels named",
+		func(ctx context.Context, name string) (threads.Partner, error) {
+			return a.PartnerBook.BlockPartner(ctx, name)
+		})
+	for _, v := range []struct {
+		verb, summary string
+		do            func(PartnerPace, context.Context, string) (threads.Partner, error)
+	}{
+		{"pause", "Stop the exchange with a server until it is resumed: nothing is sent or fetched", PartnerPace.PausePartner},
+		{"resume", "End a pause", PartnerPace.ResumePartner},
+		{"retry", "Try a server again now, parked channels included", PartnerPace.RetryPartner},
+		{"resync", "Compare every shared channel with a server again, both ways, and exchange what is lacking", PartnerPace.ResyncPartner},
+	} {
+		a.partnerVerb(v.verb, v.summary, func(ctx context.Context, name string) (threads.Partner, error) { return v.do(a.PartnerPace, ctx, name) })
+	}
+}
+
+// partnerVerb is a route that does one thing to a partner.
+func (a *API) partnerVerb(verb, summary string, do func(context.Context, string) (threads.Partner, error)) {
 	register(a, operation{
-		method: http.MethodPost, path: "/admin/partners/{name}/block", id: "block-partner", tag: "admin",
-		summary: "End all exchange with a server; what is held stays",
-	}, func(ctx context.Context, c *caller, in *blockPartner) (*partnerOut, error) {
-		return a.decide(ctx, c, in.Once, nil, func() (threads.Partner, error) { return a.PartnerBook.BlockPartner(ctx, in.Name) })
+		method: http.MethodPost, path: "/admin/partners/{name}/" + verb, id: verb + "-partner", tag: "admin", summary: summary,
+	}, func(ctx context.Context, c *caller, in *changePartner) (*partnerOut, error) {
+		return a.decide(ctx, c, in.Once, verb, func() (threads.Partner, error) { return do(ctx, in.Name) })
 	})
 }
 
@@ -138,6 +195,6 @@ func (a *API) decide(ctx context.Context, c *caller, key Once, body any, do func
 	if err != nil {
 		return nil, err
 	}
-	shown, err := a.partner(ctx, p)
-	return &partnerOut{shown}, err
+	shown, err := a.Partners.Partner(ctx, p.Name)
+	return &partnerOut{PartnerOf(shown, a.clock())}, err
 }

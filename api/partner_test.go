@@ -277,3 +277,25 @@ func TestAdministratorsBlockAndSeePartners(t *testing.T) {
 	}
 	kobo.must(201, nil, "POST", "/sessions", object{"name": "ana", "password": "correct horse"})
 }
+
+func TestAnAdministratorPausesAndHurriesAPartner(t *testing.T) {
+	w := newWorld(t, api.Limits{})
+	a, b := newSite(t, w), newSite(t, w)
+	befriend(a, b)
+	path := "/admin/partners/" + b.name
+	for _, step := range []struct {
+		verb   string
+		paused bool
+	}{{"pause", true}, {"retry", true}, {"resume", false}, {"resync", false}, {"block", false}} {
+		for range 2 {
+			var p api.Partner
+			a.must(200, a.root, "POST", path+"/"+step.verb, nil).into(t, &p)
+			if p.Paused != step.paused {
+				t.Errorf("after %s: paused is %v", step.verb, p.Paused)
+			}
+		}
+		a.must(404, a.root, "POST", "/admin/partners/nobody.example/pause", nil)
+	}
+	ben := a.person("ben", false)
+	a.must(404, ben, "POST", path+"/pause", nil)
+}

@@ -114,11 +114,16 @@ func (x *Exchange) keyFor(keyID string) (Key, error) {
 	return Key{}, ErrUnknownKey
 }
 
+// codePaused is told to a server whose exchange an administrator has paused: it comes back by itself.
+const codePaused = "paused"
+
 // refused says why a server is not listened to, "" when it is.
 func (a acquaintance) refused() (code, detail string) {
 	switch {
 	case a.partner.State == threads.PartnerBlocked:
 		return "blocked", "this server does not exchange with yours; its administrators can say why"
+	case a.partner.Paused:
+		return codePaused, "an administrator here has paused the exchange for a while"
 	case a.partner.State == threads.PartnerAllowed && a.partner.Hold != "":
 		return "on_hold", "an administrator here has to look at a change first; ask them"
 	case a.partner.State != threads.PartnerAllowed && len(a.members) == 0:

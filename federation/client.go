@@ -20,6 +20,9 @@ const maxAnswer = 2 * MaxBody
 func (x *Exchange) ask(ctx context.Context, server, path, contentType string, body []byte) ([]byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, exchangeTime)
 	defer cancel()
+	if err := x.stopped(ctx, server); err != nil {
+		return nil, err
+	}
 	r, err := http.NewRequestWithContext(ctx, http.MethodPost, BaseURL(server)+path, bytes.NewReader(body))
 	if err != nil {
 		return nil, fmt.Errorf("ask %s: %w", server, err)
@@ -35,6 +38,7 @@ func (x *Exchange) ask(ctx context.Context, server, path, contentType string, bo
 	}
 	defer answer.Body.Close()
 	x.courier(server).noteClock(answer.Header.Get("Date"), sent, x.Clock())
+	x.courier(server).noteCertificate(answer.TLS)
 	got, err := readBounded(answer.Body, maxAnswer)
 	if err != nil {
 		return nil, &Unreached{fmt.Errorf("read the answer of %s: %w", server, err)}
@@ -46,11 +50,28 @@ func (x *Exchange) ask(ctx context.Context, server, path, contentType string, bo
 	return got, nil
 }
 
+// Codes of problems that no server sends.
+const (
+	codeStatus      = "status"       // the answer was none of a Meridian server
+	codeStoppedHere = "stopped_here" // an administrator here does not want the exchange now
+)
+
+// stopped refuses an exchange that an administrator here has paused.
+func (x *Exchange) stopped(ctx context.Context, server string) error {
+	a, err := x.acquaintance(ctx, server)
+	if err != nil || !a.partner.Paused {
+		return err
+	}
+	p := refuseExchange(http.StatusServiceUnavailable, codeStoppedHere, "the exchange with "+server+" is paused here")
+	p.retryAfter = lookEvery
+	return p
+}
+
 // problemFrom reads a refusal; of one that is no problem body only the status is told.
 func problemFrom(server string, answer *http.Response, body []byte) error {
 	p := &Problem{}
 	if err := json.Unmarshal(body, p); err != nil || p.Code == "" {
-		p = &Problem{Code: "status", Detail: fmt.Sprintf("%s answered %s", server, answer.Status)}
+		p = &Problem{Code: codeStatus, Detail: fmt.Sprintf("%s answered %s", server, answer.Status)}
 	}
 	p.Status = answer.StatusCode
 	p.Detail = firstBytes(p.Detail, 300)

@@ -28,6 +28,14 @@ func (c *Courier) compare(ctx context.Context, now time.Time) error {
 		return err
 	}
 	c.failures = 0
+	if c.anew {
+		c.anew = false
+		for _, channels := range mine {
+			for id := range channels {
+				c.differs(ctx, id, answer.Busy, now)
+			}
+		}
+	}
 	for bucket, theirs := range answer.Buckets {
 		for id, sum := range theirs {
 			if mine[bucket][id] != sum && threads.IsHash(id) {

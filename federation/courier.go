@@ -3,6 +3,7 @@ package federation
 import (
 	"context"
 	"crypto/ed25519"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"maps"
@@ -19,7 +20,7 @@ import (
 )
 
 const (
-	compareEvery = time.Minute // jittered by a quarter either way
+	compareEvery = 48 * time.Second // jittered by a quarter either way: a minute at most
 	maxBackOff   = time.Hour
 	saveEvery    = time.Second
 	lookEvery    = 10 * time.Second // at a server that may not be exchanged with now
@@ -39,6 +40,7 @@ type Courier struct {
 	rate     *rate.Limiter         // of its exchanges
 	busy     map[threads.Hash]bool // channels of the batch that is being pushed
 	state    threads.Exchange
+	current  bool // state is no older than what is written down
 
 	// What follows belongs to Step alone.
 	loaded    bool
@@ -63,6 +65,8 @@ type Courier struct {
 	retryAt   time.Time
 	compareAt time.Time
 	keyAt     time.Time
+	resting   bool // nothing was to be exchanged at the last step
+	anew      bool // the next comparison takes every channel for different
 }
 
 // inbox is what handlers leave for the next step.
@@ -73,6 +77,7 @@ type inbox struct {
 	letters bool                   // there is an invitation to write about
 	roused  bool
 	retry   bool
+	anew    bool // everything is compared and fetched again
 }
 
 // courier is the one for that server.
@@ -165,6 +170,11 @@ func (c *Courier) write() { c.leaveNote(func(i *inbox) { i.roused, i.letters = t
 // retry ends any back-off and tries parked channels again.
 func (c *Courier) retry() { c.leaveNote(func(i *inbox) { i.roused, i.retry = true, true }) }
 
+// resync is retry, and has every shared channel compared and fetched again.
+func (c *Courier) resync() {
+	c.leaveNote(func(i *inbox) { i.roused, i.retry, i.anew = true, true, true })
+}
+
 // claim is what the server says that it has of a channel, and whether it is just being given more.
 type claim struct {
 	standing
@@ -222,7 +232,11 @@ func (c *Courier) heardFrom(now time.Time) {
 func (c *Courier) answered(now time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.state.ContactOut, c.state.Attempts, c.state.Error, c.state.Remedy = now, 0, "", ""
+	if c.state.Reason != "" {
+		c.x.metrics.trouble(c.name, "")
+		c.x.Log.Info("partner reached again", "partner", c.name, "attempts", c.state.Attempts)
+	}
+	c.state.ContactOut, c.state.Attempts, c.state.Error, c.state.Remedy, c.state.Reason = now, 0, "", "", ""
 	c.x.metrics.contact(c.name, "out", now)
 }
 
@@ -240,6 +254,17 @@ func (c *Courier) noteClock(date string, sent, got time.Time) {
 	c.x.metrics.clock(c.name, c.state.ClockDiff)
 }
 
+// noteCertificate remembers until when the server's certificate is good.
+func (c *Courier) noteCertificate(s *tls.ConnectionState) {
+	if s == nil || len(s.PeerCertificates) == 0 {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.state.CertUntil = s.PeerCertificates[0].NotAfter
+	c.x.metrics.certificate(c.name, c.state.CertUntil)
+}
+
 // Step does what there is to do now and returns when there will be something by itself. That the
 // server is not reached is no error: it is noted, and tried again later. One courier's steps must
 // not overlap.
@@ -252,8 +277,9 @@ func (c *Courier) Step(ctx context.Context, now time.Time) (time.Time, error) {
 		return now.Add(time.Second), err
 	}
 	if code, _ := a.refused(); code != "" {
-		return now.Add(lookEvery), c.giveUp(ctx, now)
+		return c.rest(ctx, now)
 	}
+	c.resumed()
 	c.pinned = nil
 	if a.partner.State == threads.PartnerAllowed {
 		c.pinned = a.partner.Key.Public
@@ -272,6 +298,28 @@ func (c *Courier) Step(ctx context.Context, now time.Time) (time.Time, error) {
 		return now.Add(time.Second), err
 	}
 	return c.save(ctx, now, next)
+}
+
+// rest is the step of a server with which nothing is to be exchanged now.
+func (c *Courier) rest(ctx context.Context, now time.Time) (time.Time, error) {
+	if !c.resting {
+		c.resting = true
+		c.x.metrics.trouble(c.name, troubleHere)
+	}
+	if !now.Before(c.measured.Add(compareEvery)) {
+		if err := c.measure(ctx, now); err != nil {
+			return now.Add(time.Second), err
+		}
+	}
+	return now.Add(lookEvery), c.giveUp(ctx, now)
+}
+
+// resumed ends a rest.
+func (c *Courier) resumed() {
+	if c.resting {
+		c.resting = false
+		c.x.metrics.trouble(c.name, "")
+	}
 }
 
 // giveUp has others asked for what is wanted of a server that cannot be asked now. When it can be, the
@@ -312,6 +360,13 @@ func (c *Courier) measure(ctx context.Context, now time.Time) error {
 	}
 	c.measured = now
 	c.x.metrics.undelivered(c.name, b)
+	parked := 0
+	for _, l := range c.lanes {
+		if l.State != threads.ChannelBehind {
+			parked++
+		}
+	}
+	c.x.metrics.parked(c.name, parked)
 	return nil
 }
 
@@ -326,6 +381,9 @@ func (c *Courier) open(ctx context.Context, now time.Time) error {
 		c.failures, c.retryAt, c.compareAt = 0, time.Time{}, now
 	}
 	c.takeWants(in.wants, now)
+	if in.anew {
+		c.anew, c.letters, c.unknown, c.people = true, true, true, now
+	}
 	if in.retry {
 		c.compareAt = now
 		for _, l := range c.lanes {
@@ -400,32 +458,18 @@ func (c *Courier) failed(err error, now time.Time) bool {
 	c.retryAt = now.Add(max(wait, 50*time.Millisecond))
 	c.compareAt = now // what happened meanwhile shows first of all when it answers again
 	c.dirty = true
+	t := diagnose(c.name, err)
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if c.state.Reason != t.reason {
+		c.x.metrics.trouble(c.name, t.reason)
+		c.x.Log.Warn("partner not reached", "partner", c.name, "reason", t.reason, "text", t.text, "remedy", t.remedy, "error", err)
+	}
 	c.state.Attempts++
 	c.state.NextTry = c.retryAt
-	c.state.Error, c.state.Remedy = firstBytes(err.Error(), 500), remedyFor(refused)
-	c.x.metrics.delivered(c.name, "failed", 1)
-	if c.failures == 1 {
-		c.x.Log.Info("partner not reached", "partner", c.name, "error", err)
-	}
+	c.state.Error, c.state.Remedy, c.state.Reason = t.text, t.remedy, t.reason
+	c.x.metrics.failed(c.name, t.reason)
 	return true
-}
-
-func remedyFor(p *Problem) string {
-	switch {
-	case p == nil:
-		return "check that the server runs, its name, its certificate and the network between you; it is tried again for ever"
-	case p.Code == "unknown_server" || p.Code == "not_partner":
-		return "its administrator has to add and allow this server as a partner"
-	case p.Code == "signature_date":
-		return "set the clocks of both servers right"
-	case p.Code == "blocked" || p.Code == "on_hold":
-		return "ask its administrator"
-	case p.Status == http.StatusTooManyRequests || p.Status == http.StatusServiceUnavailable:
-		return "nothing: it is busy and is tried again"
-	}
-	return "compare the versions of both servers"
 }
 
 // earliest is the first of the times given, leaving out zero ones.

@@ -18,6 +18,7 @@ const (
 	rateBurst     = 10              // seconds' worth of exchanges that one server may make at once
 	maxUnverified = 256             // exchanges of one kind whose sender is not known yet, of all servers
 	retryAfter    = 2 * time.Second // told to whom is turned away by a bound
+	pausedRetry   = time.Minute     // told to whom an administrator paused
 )
 
 // caller is a server whose request is authenticated, and what it sent.
@@ -121,7 +122,9 @@ func (x *Exchange) enter(ctx context.Context, r *http.Request, now time.Time, un
 	if err != nil {
 		return caller{}, nil, err
 	}
-	if code, detail := a.refused(); code != "" {
+	if code, detail := a.refused(); code == codePaused {
+		return caller{}, nil, &Problem{Status: http.StatusServiceUnavailable, Code: code, Detail: detail, retryAfter: pausedRetry}
+	} else if code != "" {
 		return caller{}, nil, refuseExchange(http.StatusForbidden, code, detail)
 	}
 	c := x.courier(key.Server)

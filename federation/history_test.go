@@ -98,7 +98,7 @@ func TestAServerCutOffWhileItWasRemovedLosesWhatLiesBeyondTheCut(t *testing.T) {
 	for _, s := range []*site{x.a, x.b, x.c} {
 		for _, o := range []*site{x.a, x.b, x.c} {
 			if s != o {
-				if err := s.exchange.RetryPartner(context.Background(), o.name); err != nil {
+				if _, err := s.exchange.RetryPartner(context.Background(), o.name); err != nil {
 					t.Fatal(err)
 				}
 			}

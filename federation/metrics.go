@@ -19,6 +19,10 @@ type metrics struct {
 	clocks            *prometheus.GaugeVec
 	backlog           *prometheus.GaugeVec
 	oldest            *prometheus.GaugeVec
+	troubles          *prometheus.GaugeVec
+	failures          *prometheus.CounterVec
+	parkedChannels    *prometheus.GaugeVec
+	certificates      *prometheus.GaugeVec
 }
 
 func newMetrics(registry prometheus.Registerer) (*metrics, error) {
@@ -36,10 +40,14 @@ func newMetrics(registry prometheus.Registerer) (*metrics, error) {
 			Name: "meridian_partner_delivery_seconds", Help: "From an event's time until the partner has applied it.",
 			Buckets: []float64{.002, .005, .01, .025, .05, .1, .25, .5, 1, 5, 30, 300, 3600, 86400},
 		}, []string{"partner"}),
-		contacts: gauge("partner_last_contact_timestamp_seconds", "Last contact with a partner, each way.", "partner", "direction"),
-		clocks:   gauge("partner_clock_difference_seconds", "The partner's clock less ours, as its answers tell it.", "partner"),
-		backlog:  gauge("partner_backlog_events", "Events that a partner has not been offered yet; at most 10,000 are counted.", "partner"),
-		oldest:   gauge("partner_oldest_undelivered_timestamp_seconds", "When the oldest event was written that a partner has not been offered yet, 0 for none.", "partner"),
+		contacts:       gauge("partner_last_contact_timestamp_seconds", "Last contact with a partner, each way.", "partner", "direction"),
+		clocks:         gauge("partner_clock_difference_seconds", "The partner's clock less ours, as its answers tell it.", "partner"),
+		backlog:        gauge("partner_backlog_events", "Events that a partner has not been offered yet; at most 10,000 are counted.", "partner"),
+		oldest:         gauge("partner_oldest_undelivered_timestamp_seconds", "When the oldest event was written that a partner has not been offered yet, 0 for none.", "partner"),
+		troubles:       gauge("partner_trouble", "1 for the reason why nothing is exchanged with a partner now.", "partner", "reason"),
+		failures:       counter("partner_failures_total", "Exchanges with a partner that failed, by reason.", "partner", "reason"),
+		parkedChannels: gauge("partner_parked_channels", "Channels that a partner does not take: parked, or with a rejected event.", "partner"),
+		certificates:   gauge("partner_certificate_expiry_timestamp_seconds", "When the certificate ends that a partner showed last.", "partner"),
 	}
 	if registry == nil {
 		return m, nil
@@ -47,7 +55,7 @@ func newMetrics(registry prometheus.Registerer) (*metrics, error) {
 	for _, reason := range SignatureReasons() {
 		m.signatureFailures.WithLabelValues(reason)
 	}
-	for _, c := range []prometheus.Collector{m.signatureFailures, m.refused, m.deliveries, m.seconds, m.contacts, m.clocks, m.backlog, m.oldest} {
+	for _, c := range []prometheus.Collector{m.signatureFailures, m.refused, m.deliveries, m.seconds, m.contacts, m.clocks, m.backlog, m.oldest, m.troubles, m.failures, m.parkedChannels, m.certificates} {
 		if err := registry.Register(c); err != nil {
 			return nil, err
 		}
@@ -89,6 +97,27 @@ func (m *metrics) contact(partner, direction string, now time.Time) {
 
 func (m *metrics) clock(partner string, difference time.Duration) {
 	m.clocks.WithLabelValues(partner).Set(difference.Seconds())
+}
+
+// trouble says why nothing is exchanged with a partner now, "" when it is.
+func (m *metrics) trouble(partner, reason string) {
+	m.troubles.DeletePartialMatch(prometheus.Labels{"partner": partner})
+	if reason != "" {
+		m.troubles.WithLabelValues(partner, reason).Set(1)
+	}
+}
+
+func (m *metrics) failed(partner, reason string) {
+	m.failures.WithLabelValues(partner, reason).Inc()
+	m.delivered(partner, "failed", 1)
+}
+
+func (m *metrics) parked(partner string, n int) {
+	m.parkedChannels.WithLabelValues(partner).Set(float64(n))
+}
+
+func (m *metrics) certificate(partner string, until time.Time) {
+	m.certificates.WithLabelValues(partner).Set(float64(until.Unix()))
 }
 
 func (m *metrics) undelivered(partner string, b threads.Backlog) {

@@ -114,17 +114,86 @@ func (x *Exchange) BlockPartner(ctx context.Context, name string) (threads.Partn
 	return p, nil
 }
 
-// RetryPartner tries a partner again at once, parked channels included.
-func (x *Exchange) RetryPartner(ctx context.Context, name string) error {
-	p, err := x.partner(ctx, name)
+// PausePartner stops all exchange with a server until ResumePartner, over restarts too: nothing is
+// sent or fetched, and it is told to come back later.
+func (x *Exchange) PausePartner(ctx context.Context, name string) (threads.Partner, error) {
+	return x.halt(ctx, name, true)
+}
+
+// ResumePartner ends a pause; what gathered meanwhile is exchanged at once.
+func (x *Exchange) ResumePartner(ctx context.Context, name string) (threads.Partner, error) {
+	p, err := x.halt(ctx, name, false)
+	if err == nil {
+		x.courier(name).retry()
+	}
+	return p, err
+}
+
+func (x *Exchange) halt(ctx context.Context, name string, paused bool) (threads.Partner, error) {
+	p, err := x.decide(ctx, name, func(p *threads.Partner) error {
+		if p.State == "" {
+			return errNoPartner()
+		}
+		p.Paused = paused
+		return nil
+	})
 	if err != nil {
-		return err
+		return p, err
 	}
-	if p.State == "" {
-		return threads.Refuse(threads.NotFound, "not_found", "", "there is no partner of that name")
+	x.Log.Info("partner paused or resumed", "partner", name, "paused", paused)
+	x.courier(name).wake()
+	return p, nil
+}
+
+// RetryPartner tries a partner again at once, parked channels included.
+func (x *Exchange) RetryPartner(ctx context.Context, name string) (threads.Partner, error) {
+	p, err := x.entered(ctx, name)
+	if err == nil {
+		x.courier(name).retry()
 	}
-	x.courier(name).retry()
-	return nil
+	return p, err
+}
+
+// ResyncPartner is RetryPartner, and compares every shared channel again with what the partner holds,
+// in both directions, whatever was taken for granted before.
+func (x *Exchange) ResyncPartner(ctx context.Context, name string) (threads.Partner, error) {
+	p, err := x.entered(ctx, name)
+	if err == nil {
+		x.courier(name).resync()
+	}
+	return p, err
+}
+
+// entered is a partner that somebody decided about or that was seen; others are refused.
+func (x *Exchange) entered(ctx context.Context, name string) (threads.Partner, error) {
+	p, err := x.partner(ctx, name)
+	if err == nil && p.State == "" {
+		err = errNoPartner()
+	}
+	return p, err
+}
+
+func errNoPartner() error {
+	return threads.Refuse(threads.NotFound, "not_found", "", "there is no partner of that name")
+}
+
+// SharedChannels are the channels that a server is a member of, by id, at most limit.
+func (x *Exchange) SharedChannels(ctx context.Context, name string, limit int) ([]threads.NamedChannel, error) {
+	ids, err := x.Neighbours.ChannelsWith(ctx, name, "", limit)
+	if err != nil {
+		return nil, fmt.Errorf("list channels with %s: %w", name, err)
+	}
+	var channels []threads.NamedChannel
+	for _, id := range ids {
+		ch, err := x.Journal.Channel(ctx, id)
+		if err != nil {
+			return nil, fmt.Errorf("load channel %s: %w", id, err)
+		}
+		if ch != nil && ch.IsMember(name) {
+			channels = append(channels, threads.NamedChannel{ID: id, Name: ch.Settings.Name})
+		}
+	}
+	return channels, nil
 }
 
 // partner is the partner of that name, one without a state when there is none.

@@ -28,9 +28,15 @@ func (c *Courier) load(ctx context.Context, now time.Time) error {
 	}
 	c.queue = queue{cursor: p.Cursor, through: p.Cursor, full: true}
 	c.mu.Lock()
-	c.state.Cursor, c.state.Versions = p.Cursor, p.Versions
-	c.state.ContactIn, c.state.ContactOut = later(c.state.ContactIn, p.ContactIn), later(c.state.ContactOut, p.ContactOut)
+	p.ContactIn, p.ContactOut = later(c.state.ContactIn, p.ContactIn), later(c.state.ContactOut, p.ContactOut)
+	if c.state.ContactOut.IsZero() {
+		c.state = p.Exchange
+	} else { // it answered before the first step: what was written down is older
+		c.state.Cursor, c.state.Versions, c.state.ContactIn = p.Cursor, p.Versions, p.ContactIn
+	}
+	c.current = true
 	c.mu.Unlock()
+	c.x.metrics.trouble(c.name, p.Reason)
 	if err := c.loadLanes(ctx, now); err != nil {
 		return err
 	}
@@ -44,6 +50,24 @@ func (c *Courier) load(ctx context.Context, now time.Time) error {
 	}
 	c.loaded = true
 	return nil
+}
+
+// Current is a partner with how it goes at this moment, which is written down a little later.
+func (x *Exchange) Current(p threads.Partner) threads.Partner {
+	x.mu.Lock()
+	c := x.couriers[p.Name]
+	x.mu.Unlock()
+	if c == nil {
+		return p
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.current {
+		cursor := p.Cursor
+		p.Exchange = c.state
+		p.Cursor = cursor
+	}
+	return p
 }
 
 func later(a, b time.Time) time.Time {

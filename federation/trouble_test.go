@@ -36,7 +36,7 @@ func TestWhatAPartnerCannotTakeHoldsUpNothingElse(t *testing.T) {
 	b.handler.mu.Lock()
 	b.handler.chokes = ""
 	b.handler.mu.Unlock()
-	if err := a.exchange.RetryPartner(ctx, b.name); err != nil {
+	if _, err := a.exchange.RetryPartner(ctx, b.name); err != nil {
 		t.Fatal(err)
 	}
 	same(t, bad, a, b)
@@ -89,7 +89,7 @@ func TestAMissingContentIsFetchedFromWhoHasIt(t *testing.T) {
 	if err != nil || len(missing) != 1 || missing[0] != id {
 		t.Fatalf("missing %v, %v", missing, err)
 	}
-	if err := x.a.exchange.RetryPartner(ctx, x.c.name); err != nil {
+	if _, err := x.a.exchange.RetryPartner(ctx, x.c.name); err != nil {
 		t.Fatal(err)
 	}
 	eventually(t, 5*time.Second, "the content is fetched", func() bool {
@@ -109,7 +109,7 @@ func TestASignOfLifeEndsTheWait(t *testing.T) {
 	b.close()
 	post(a, ana.ID, channel, thread, "While you were away.")
 	eventually(t, 20*time.Second, "some tries have failed", func() bool {
-		if err := a.exchange.RetryPartner(context.Background(), b.name); err != nil {
+		if _, err := a.exchange.RetryPartner(context.Background(), b.name); err != nil {
 			t.Fatal(err)
 		}
 		p, err := a.store.Partner(context.Background(), b.name)

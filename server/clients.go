@@ -22,7 +22,7 @@ func (s *Server) apiOptions(version string) api.Options {
 			Tokens: s.store, Accounts: s.store, People: s.store, Directory: s.store, Passwords: s.store,
 			Channels: people, States: states{s.store}, Threads: people, Messages: people, Fates: people,
 			Marks: s.store, Search: people,
-			Membership: membership{s.federation}, Invitations: s.store, Partners: s.store, PartnerBook: s.federation,
+			Membership: membership{s.federation}, Invitations: s.store, Partners: book{s}, PartnerBook: s.federation, PartnerPace: s.federation,
 		},
 		TrustedProxies: c.TrustedProxies,
 		Limits: api.Limits{

@@ -170,10 +170,11 @@ func TestCertificatesAreObtainedForThePublicHostAlone(t *testing.T) {
 	c.PublicURL = "https://meridian.acme.example"
 	c.TLS.ACME.Email = "admin@acme.example"
 	c.TLS.ACME.Directory = "https://127.0.0.1:1/directory" // nobody answers there
-	encryption, err := tlsConfig(c)
+	shown, err := newCertificate(c)
 	if err != nil {
 		t.Fatal(err)
 	}
+	encryption := shown.tlsConfig()
 	if !slices.Contains(encryption.NextProtos, "acme-tls/1") {
 		t.Error("the authority's challenge is not answered")
 	}

@@ -2,21 +2,13 @@ package server
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
-	"net/url"
-	"path/filepath"
 	"sync"
 	"time"
-
-	"golang.org/x/crypto/acme"
-	"golang.org/x/crypto/acme/autocert"
-
-	"meridian/config"
 )
 
 // Bounds of every connection. A long poll waits 30 s, within the time to write;
@@ -93,43 +85,4 @@ func listen(key, address string) (net.Listener, error) {
 		return nil, fmt.Errorf("%s: %w; stop what listens there, or choose another address", key, err)
 	}
 	return l, nil
-}
-
-// tlsConfig is how people's and partners' connections are encrypted; nil where
-// a proxy does it or on loopback.
-func tlsConfig(c config.Config) (*tls.Config, error) {
-	switch {
-	case c.TLS.ACME.Email != "":
-		return acmeConfig(c), nil
-	case c.TLS.CertFile == "":
-		return nil, nil
-	}
-	pair, err := tls.LoadX509KeyPair(c.TLS.CertFile, c.TLS.KeyFile)
-	if err != nil {
-		return nil, fmt.Errorf("tls.cert_file: %w", err)
-	}
-	return &tls.Config{
-		MinVersion:   tls.VersionTLS12,
-		NextProtos:   []string{"h2", "http/1.1"},
-		Certificates: []tls.Certificate{pair},
-	}, nil
-}
-
-// acmeConfig obtains and renews certificates for the public URL's host alone,
-// by the tls-alpn-01 challenge (RFC 8737) on the public listener.
-func acmeConfig(c config.Config) *tls.Config {
-	host := c.Server()
-	if u, err := url.Parse(c.PublicURL); err == nil {
-		host = u.Hostname()
-	}
-	authority := autocert.Manager{
-		Prompt:     autocert.AcceptTOS, // setting tls.acme.email accepts them
-		Cache:      autocert.DirCache(filepath.Join(c.DataDir, "acme")),
-		HostPolicy: autocert.HostWhitelist(host),
-		Email:      c.TLS.ACME.Email,
-		Client:     &acme.Client{DirectoryURL: c.TLS.ACME.Directory},
-	}
-	t := authority.TLSConfig()
-	t.MinVersion = tls.VersionTLS12
-	return t
 }

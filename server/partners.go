@@ -2,12 +2,14 @@ package server
 
 import (
 	"context"
-	"time"
+	"fmt"
 
+	"meridian/api"
 	"meridian/threads"
 )
 
-// PartnerChange is the input of partners.add, .allow, .block and .retry.
+// PartnerChange is the input of partners.add, .allow, .block, .pause, .resume,
+// .retry and .resync.
 type PartnerChange struct {
 	Name string `json:"name"`
 	// Fingerprint is that of the key to allow; "" is the one that partners.add showed.
@@ -16,18 +18,8 @@ type PartnerChange struct {
 
 // Partner is another server as an administrator of this one sees it.
 type Partner struct {
-	Name        string     `json:"name"`
-	State       string     `json:"state"` // pending, allowed or blocked
-	Fingerprint string     `json:"fingerprint"`
-	Verified    bool       `json:"verified"` // its name was proved by TLS, or lies on loopback
-	Hold        string     `json:"hold,omitempty"`
-	Backlog     int64      `json:"backlog"` // events that it has not applied yet, see threads.Backlog
-	Oldest      *time.Time `json:"oldest_undelivered,omitempty"`
-	ContactIn   *time.Time `json:"contact_in,omitempty"`
-	ContactOut  *time.Time `json:"contact_out,omitempty"`
-	Error       string     `json:"error,omitempty"`
-	Remedy      string     `json:"remedy,omitempty"`
-	ClockDiff   float64    `json:"clock_difference_seconds"`
+	api.Partner
+	ClockDiff float64 `json:"clock_difference_seconds"`
 }
 
 // PartnerList is the answer of partners.list.
@@ -37,22 +29,64 @@ type PartnerList struct {
 	Strangers []string `json:"strangers"`
 }
 
-// shown is a partner with what it has not got yet.
-func (s *Server) shown(ctx context.Context, p threads.Partner) (Partner, error) {
-	waiting, err := s.store.Backlog(ctx, p.Name)
-	return Partner{
-		Name: p.Name, State: string(p.State), Fingerprint: p.Fingerprint, Verified: p.Verified, Hold: p.Hold,
-		Backlog: waiting.Events, Oldest: unlessNever(waiting.Oldest),
-		ContactIn: unlessNever(p.ContactIn), ContactOut: unlessNever(p.ContactOut),
-		Error: p.Error, Remedy: p.Remedy, ClockDiff: p.ClockDiff.Seconds(),
-	}, err
+// book is what is known of partners, with how it goes at this moment.
+type book struct{ *Server }
+
+// Bounds of what an administrator is shown of one partner.
+const (
+	shownParked   = 100
+	shownChannels = 1000
+)
+
+// Partner is one partner, with the channels that it is a member of.
+func (b book) Partner(ctx context.Context, name string) (threads.PartnerSight, error) {
+	p, err := b.store.Partner(ctx, name)
+	if err != nil {
+		return threads.PartnerSight{}, err
+	}
+	sight, err := b.sight(ctx, p)
+	if err != nil {
+		return sight, err
+	}
+	sight.Channels, err = b.federation.SharedChannels(ctx, name, shownChannels)
+	return sight, err
 }
 
-func unlessNever(t time.Time) *time.Time {
-	if t.IsZero() {
-		return nil
+// Partners lists partners by name: all, or those in one state.
+func (b book) Partners(ctx context.Context, state threads.PartnerState, page threads.Page) ([]threads.PartnerSight, string, error) {
+	found, next, err := b.store.Partners(ctx, state, page)
+	if err != nil {
+		return nil, "", err
 	}
-	return &t
+	sights := make([]threads.PartnerSight, len(found))
+	for i, p := range found {
+		if sights[i], err = b.sight(ctx, p); err != nil {
+			return nil, "", err
+		}
+	}
+	return sights, next, nil
+}
+
+func (b book) sight(ctx context.Context, p threads.Partner) (threads.PartnerSight, error) {
+	sight := threads.PartnerSight{Partner: b.federation.Current(p), OwnCertEnd: b.certificate.until()}
+	var err error
+	if sight.Backlog, err = b.store.Backlog(ctx, p.Name); err != nil {
+		return sight, err
+	}
+	rows, _, err := b.store.PartnerChannels(ctx, p.Name, threads.Page{Limit: shownParked})
+	if err != nil {
+		return sight, fmt.Errorf("list what %s does not take: %w", p.Name, err)
+	}
+	for _, row := range rows {
+		if row.State != threads.ChannelBehind {
+			sight.Parked = append(sight.Parked, row)
+		}
+	}
+	return sight, nil
+}
+
+func (s *Server) shown(p threads.PartnerSight) Partner {
+	return Partner{Partner: api.PartnerOf(p, s.clock()), ClockDiff: p.ClockDiff.Seconds()}
 }
 
 func (s *Server) addPartner(ctx context.Context, in PartnerChange) (Partner, error) {
@@ -67,12 +101,20 @@ func (s *Server) blockPartner(ctx context.Context, in PartnerChange) (Partner, e
 	return s.decided(ctx)(s.federation.BlockPartner(ctx, in.Name))
 }
 
-// retryPartner tries again at once, parked channels included.
+func (s *Server) pausePartner(ctx context.Context, in PartnerChange) (Partner, error) {
+	return s.decided(ctx)(s.federation.PausePartner(ctx, in.Name))
+}
+
+func (s *Server) resumePartner(ctx context.Context, in PartnerChange) (Partner, error) {
+	return s.decided(ctx)(s.federation.ResumePartner(ctx, in.Name))
+}
+
 func (s *Server) retryPartner(ctx context.Context, in PartnerChange) (Partner, error) {
-	if err := s.federation.RetryPartner(ctx, in.Name); err != nil {
-		return Partner{}, err
-	}
-	return s.decided(ctx)(s.store.Partner(ctx, in.Name))
+	return s.decided(ctx)(s.federation.RetryPartner(ctx, in.Name))
+}
+
+func (s *Server) resyncPartner(ctx context.Context, in PartnerChange) (Partner, error) {
+	return s.decided(ctx)(s.federation.ResyncPartner(ctx, in.Name))
 }
 
 // decided shows the partner that something was decided about.
@@ -81,23 +123,20 @@ func (s *Server) decided(ctx context.Context) func(threads.Partner, error) (Part
 		if err != nil {
 			return Partner{}, err
 		}
-		return s.shown(ctx, p)
+		sight, err := book{s}.Partner(ctx, p.Name)
+		return s.shown(sight), err
 	}
 }
 
 func (s *Server) listPartners(ctx context.Context, _ struct{}) (PartnerList, error) {
 	list := PartnerList{Partners: []Partner{}, Strangers: append([]string{}, s.federation.Strangers()...)}
 	for page := (threads.Page{Limit: threads.MaxPage}); ; {
-		some, next, err := s.store.Partners(ctx, "", page)
+		some, next, err := book{s}.Partners(ctx, "", page)
 		if err != nil {
 			return list, err
 		}
 		for _, p := range some {
-			partner, err := s.shown(ctx, p)
-			if err != nil {
-				return list, err
-			}
-			list.Partners = append(list.Partners, partner)
+			list.Partners = append(list.Partners, s.shown(p))
 		}
 		if page.After = next; next == "" {
 			return list, nil

@@ -62,16 +62,12 @@ func (s *Server) open() (open doors, err error) {
 			}
 		}
 	}()
-	encryption, err := tlsConfig(s.config)
-	if err != nil {
-		return open, err
-	}
 	l, err := listen("listen", s.config.Listen)
 	if err != nil {
 		return open, err
 	}
 	open.public = newDoor("public", l, s.public(), s.log)
-	open.public.server.TLSConfig = encryption
+	open.public.server.TLSConfig = s.certificate.tlsConfig()
 	if l, err = listen("admin_listen", s.config.AdminListen); err != nil {
 		return open, err
 	}
@@ -105,6 +101,9 @@ func (s *Server) start(ctx context.Context) work {
 	r.start(stepping, step{name: "settle", do: s.settle})
 	r.start(stepping, step{name: "forget outcomes", do: s.forget})
 	r.start(stepping, step{name: "name heads", do: s.nameHeads})
+	if s.certificate != nil && s.certificate.authority == nil {
+		r.start(stepping, step{name: "renew certificate", do: s.renew})
+	}
 	return work{
 		endSockets: func() { endSockets(); <-carried },
 		endSteps:   func() { endSteps(); r.wait(); who.flush(ctx) },

@@ -50,6 +50,8 @@ type Server struct {
 	federation *federation.Exchange
 	api        *api.API
 	health     health
+	// certificate is shown to people and partners; nil where a proxy does that.
+	certificate *certificate
 }
 
 // KeyFile is where the server's key lies in its data_dir.
@@ -96,6 +98,12 @@ func checkUser(dataDir string) error {
 func (s *Server) build(key ed25519.PrivateKey, version string) error {
 	metrics, err := registerMetrics(s.registry, s.store)
 	if err != nil {
+		return err
+	}
+	if s.certificate, err = newCertificate(s.config); err != nil {
+		return err
+	}
+	if err := registerCertificate(s.registry, s.certificate); err != nil {
 		return err
 	}
 	public := key.Public().(ed25519.PublicKey)
@@ -153,7 +161,10 @@ func (s *Server) operations() http.Handler {
 	mux.Handle("POST /partners.add", operation(s.addPartner))
 	mux.Handle("POST /partners.allow", operation(s.allowPartner))
 	mux.Handle("POST /partners.block", operation(s.blockPartner))
+	mux.Handle("POST /partners.pause", operation(s.pausePartner))
+	mux.Handle("POST /partners.resume", operation(s.resumePartner))
 	mux.Handle("POST /partners.retry", operation(s.retryPartner))
+	mux.Handle("POST /partners.resync", operation(s.resyncPartner))
 	mux.Handle("POST /partners.list", operation(s.listPartners))
 	mux.Handle("POST /rebuild", operation(s.rebuild))
 	mux.Handle("POST /verify", operation(s.verify))

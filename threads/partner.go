@@ -20,6 +20,7 @@ type Partner struct {
 	Fingerprint string // of Key, of the key first seen, or of the one an administrator expects
 	Verified    bool   // its .well-known over TLS gave Key
 	Hold        string // why nothing is exchanged for now, in plain words; "" when it is
+	Paused      bool   // nothing is exchanged until an administrator resumes it
 	Added       time.Time
 	Exchange
 }
@@ -30,9 +31,11 @@ type Exchange struct {
 	ContactOut time.Time // last answer of it to a request of ours
 	Error      string    // the last one, in plain words; "" since it went well
 	Remedy     string    // what helps against Error
+	Reason     string    // Error in one word, of a closed set
 	Attempts   int64     // failed in a row
 	NextTry    time.Time
 	ClockDiff  time.Duration // its clock less ours
+	CertUntil  time.Time     // end of the certificate that it showed last; zero where it showed none
 	Cursor     int64         // journal position up to which it was offered everything
 	Versions   []int64       // protocol versions that it speaks
 }
@@ -43,6 +46,21 @@ const (
 	ChannelParked   = "parked"   // refused as a whole: an administrator has to look
 	ChannelRejected = "rejected" // the event after Have is refused, what came before is there
 )
+
+// PartnerSight is what an administrator sees of a partner.
+type PartnerSight struct {
+	Partner
+	Backlog
+	Parked     []PartnerChannel // parked or rejected there, at most 100
+	Channels   []NamedChannel   // that it is a member of, at most 1,000; only where one partner is looked at
+	OwnCertEnd time.Time        // of this server's certificate; zero where a proxy or nobody shows one
+}
+
+// NamedChannel is a channel and what people call it.
+type NamedChannel struct {
+	ID   Hash
+	Name string
+}
 
 // PartnerChannel is one channel at one partner while it is behind, parked or
 // rejected there.

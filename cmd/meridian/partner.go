@@ -26,7 +26,10 @@ func partnerCommand() *cobra.Command {
 		partnerChange("add", "Make a server known and show the fingerprint of its key"),
 		partnerChange("allow", "Pin the server's key and exchange with it"),
 		partnerChange("block", "End all exchange with a server; what is here stays"),
+		partnerChange("pause", "Stop the exchange with a partner: nothing is sent or fetched until it is resumed"),
+		partnerChange("resume", "End a pause"),
 		partnerChange("retry", "Try a partner again now, and what was parked for it"),
+		partnerChange("resync", "Compare all shared channels with a partner again, both ways, and exchange what is lacking"),
 		partnerListCommand(),
 	)
 	return c
@@ -59,13 +62,29 @@ func partnerChange(verb, short string) *cobra.Command {
 }
 
 func partnerWords(w io.Writer, p server.Partner) {
-	fmt.Fprintln(w, p.Name, "is", p.State)
+	fmt.Fprintln(w, p.Name, "is", stateOf(p))
 	if p.Fingerprint != "" {
 		fmt.Fprintln(w, "fingerprint:", p.Fingerprint)
 	}
 	if t := trouble(p); t != "" {
 		fmt.Fprintln(w, t)
 	}
+	if p.State == "blocked" {
+		for _, c := range p.Channels {
+			fmt.Fprintf(w, "it holds channel %s (%s), and stays a member until the host removes it\n", c.Name, c.Channel)
+		}
+	}
+	for _, c := range p.Parked {
+		fmt.Fprintf(w, "channel %s is %s there: %s; %s\n", c.Channel, c.State, c.Error, c.Remedy)
+	}
+}
+
+// stateOf is a partner's state in a word or two.
+func stateOf(p server.Partner) string {
+	if p.Paused {
+		return p.State + ", paused"
+	}
+	return p.State
 }
 
 func partnerListCommand() *cobra.Command {
@@ -98,11 +117,21 @@ func partnerTable(w io.Writer, list server.PartnerList) {
 		return
 	}
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(table, "SERVER\tSTATE\tLAST CONTACT\tBACKLOG\tCLOCK\tFINGERPRINT\tTROUBLE")
+	fmt.Fprintln(table, "SERVER\tSTATE\tLAST CONTACT\tBACKLOG\tOLDEST\tPARKED\tCLOCK\tCERTIFICATE\tFINGERPRINT\tTROUBLE")
 	for _, p := range list.Partners {
-		fmt.Fprintf(table, "%s\t%s\t%s\t%d\t%+.0f s\t%s\t%s\n", p.Name, p.State, lastContact(p), p.Backlog, p.ClockDiff, p.Fingerprint, trouble(p))
+		oldest := (time.Duration(p.OldestSeconds) * time.Second).String()
+		fmt.Fprintf(table, "%s\t%s\t%s\t%d\t%s\t%d\t%+.0f s\t%s\t%s\t%s\n", p.Name, stateOf(p), lastContact(p), p.Backlog, oldest,
+			len(p.Parked), p.ClockDiff, certificateDays(p), p.Fingerprint, trouble(p))
 	}
 	_ = table.Flush() // standard output is gone: nobody to tell
+}
+
+// certificateDays are those left of the certificate that the partner showed.
+func certificateDays(p server.Partner) string {
+	if p.CertDays == nil {
+		return "none"
+	}
+	return fmt.Sprintf("%d days", *p.CertDays)
 }
 
 // lastContact is the newer of the last contacts either way.

@@ -21,6 +21,7 @@ const (
 type receiver struct {
 	Server, State, Hold, Error, Remedy        string // of the partner
 	ChannelState, ChannelError, ChannelRemedy string // of the channel there, "" while it is abreast
+	Paused                                    bool
 	Removed, Cursor, Attempts                 int64
 	Epoch, Have, Since, ChannelAttempts       int64
 }
@@ -40,6 +41,7 @@ func (r Reading) Delivery(ctx context.Context, person string, id threads.Hash) (
 	var rows []receiver
 	err = r.s.list(ctx, &rows, `
 		SELECT s.name AS server, COALESCE(p.state, '') AS state, COALESCE(p.hold, '') AS hold,
+			COALESCE(p.paused, FALSE) AS paused,
 			COALESCE(p.error, '') AS error, COALESCE(p.remedy, '') AS remedy, COALESCE(p.attempts, 0) AS attempts,
 			COALESCE(p.journal, 0) AS cursor, m.removed, COALESCE(c.state, '') AS channelstate,
 			COALESCE(c.error, '') AS channelerror, COALESCE(c.remedy, '') AS channelremedy,
@@ -88,6 +90,8 @@ func (r *receiver) outcome(m *messageItem, written time.Time) threads.Outcome {
 		o.Error, o.Remedy = "this server exchanges nothing with it", "an administrator here can allow it"
 	case r.Hold != "":
 		o.Error, o.Remedy = r.Hold, "an administrator here can take it up again"
+	case r.Paused:
+		o.Error, o.Remedy = "the exchange with it is paused here", "an administrator here can resume it"
 	case behind:
 		return r.inTrouble(m, o)
 	}

@@ -21,31 +21,31 @@ import (
 const maxPending = 1000
 
 type partnerRow struct {
-	Name, State, Fingerprint, Hold, Error, Remedy, Versions string
-	KeyID                                                   string `db:"key_id"`
-	Key                                                     []byte
-	Verified                                                bool
-	Added, Attempts, Journal                                int64
-	ContactIn                                               int64 `db:"contact_in"`
-	ContactOut                                              int64 `db:"contact_out"`
-	NextTry                                                 int64 `db:"next_try"`
-	ClockDiff                                               int64 `db:"clock_diff"`
+	Name, State, Fingerprint, Hold, Error, Remedy, Reason, Versions string
+	KeyID                                                           string `db:"key_id"`
+	Key                                                             []byte
+	Verified, Paused                                                bool
+	Added, Attempts, Journal, Certificate                           int64
+	ContactIn                                                       int64 `db:"contact_in"`
+	ContactOut                                                      int64 `db:"contact_out"`
+	NextTry                                                         int64 `db:"next_try"`
+	ClockDiff                                                       int64 `db:"clock_diff"`
 }
 
 const partnerSelect = `
 SELECT name, state, key_id, key, fingerprint, verified, hold, added, contact_in, contact_out,
-    error, remedy, attempts, next_try, clock_diff, journal, versions
+    error, remedy, attempts, next_try, clock_diff, journal, versions, paused, reason, certificate
 FROM partner
 `
 
 func (r *partnerRow) record() threads.Partner {
 	p := threads.Partner{
 		Name: r.Name, State: threads.PartnerState(r.State),
-		Fingerprint: r.Fingerprint, Verified: r.Verified, Hold: r.Hold, Added: instant(r.Added),
+		Fingerprint: r.Fingerprint, Verified: r.Verified, Hold: r.Hold, Paused: r.Paused, Added: instant(r.Added),
 		Exchange: threads.Exchange{
 			ContactIn: instant(r.ContactIn), ContactOut: instant(r.ContactOut),
-			Error: r.Error, Remedy: r.Remedy, Attempts: r.Attempts, NextTry: instant(r.NextTry),
-			ClockDiff: time.Duration(r.ClockDiff) * time.Millisecond, Cursor: r.Journal,
+			Error: r.Error, Remedy: r.Remedy, Reason: r.Reason, Attempts: r.Attempts, NextTry: instant(r.NextTry),
+			CertUntil: instant(r.Certificate), ClockDiff: time.Duration(r.ClockDiff) * time.Millisecond, Cursor: r.Journal,
 		},
 	}
 	if r.KeyID != "" {
@@ -94,15 +94,15 @@ func (s *Store) Partners(ctx context.Context, state threads.PartnerState, page t
 }
 
 // SavePartner makes a partner or replaces what was decided about it: state,
-// key, fingerprint, verified and hold. How the exchange goes is left as it is.
+// key, fingerprint, verified, hold and paused. How the exchange goes is left as it is.
 func (s *Store) SavePartner(ctx context.Context, p threads.Partner) error {
 	err := s.change(ctx, func(tx *sqlx.Tx) error {
 		_, err := tx.ExecContext(ctx, s.bind(`
-			INSERT INTO partner (name, state, key_id, key, fingerprint, verified, hold, added)
-			VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+			INSERT INTO partner (name, state, key_id, key, fingerprint, verified, hold, added, paused)
+			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
 			ON CONFLICT (name) DO UPDATE SET state = excluded.state, key_id = excluded.key_id, key = excluded.key,
-				fingerprint = excluded.fingerprint, verified = excluded.verified, hold = excluded.hold`),
-			p.Name, p.State, p.Key.ID, []byte(p.Key.Public), p.Fingerprint, p.Verified, p.Hold, millis(p.Added))
+				fingerprint = excluded.fingerprint, verified = excluded.verified, hold = excluded.hold, paused = excluded.paused`),
+			p.Name, p.State, p.Key.ID, []byte(p.Key.Public), p.Fingerprint, p.Verified, p.Hold, millis(p.Added), p.Paused)
 		return err
 	})
 	if err != nil {
@@ -151,9 +151,9 @@ func (s *Store) SaveExchange(ctx context.Context, name string, x threads.Exchang
 	err := s.change(ctx, func(tx *sqlx.Tx) error {
 		_, err := tx.ExecContext(ctx, s.bind(`
 			UPDATE partner SET contact_in = ?, contact_out = ?, error = ?, remedy = ?, attempts = ?, next_try = ?,
-				clock_diff = ?, journal = ?, versions = ? WHERE name = ?`),
+				clock_diff = ?, journal = ?, versions = ?, reason = ?, certificate = ? WHERE name = ?`),
 			millis(x.ContactIn), millis(x.ContactOut), x.Error, x.Remedy, x.Attempts, millis(x.NextTry),
-			x.ClockDiff.Milliseconds(), x.Cursor, strings.Join(versions, " "), name)
+			x.ClockDiff.Milliseconds(), x.Cursor, strings.Join(versions, " "), x.Reason, millis(x.CertUntil), name)
 		return err
 	})
 	if err != nil {
