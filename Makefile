@@ -1,4 +1,4 @@
-.PHONY: run check lint test race bench sim import replay kill removal powercut
+.PHONY: run check lint test race bench sim import replay kill removal powercut disk
 
 # What a newcomer runs first: two organisations in conversation on this machine.
 run:
@@ -65,3 +65,9 @@ removal:
 CUTS ?= 300
 powercut:
 	$(PROCESSES) -run TestPowerCuts -args -process.cuts=$(CUTS)
+
+# Calls to the disk that fail under load, FAULTS of each kind, and a disk that fills up. Needs root
+# and strace.
+FAULTS ?= 200
+disk:
+	$(PROCESSES) -run 'TestDiskErrors|TestAFullDisk' -args -process.faults=$(FAULTS)

@@ -36,6 +36,7 @@ type load struct {
 	inFlight     []atomic.Int64 // requests at each server
 	ended        chan struct{}
 	all          sync.WaitGroup
+	tally        tally // once it has ended
 }
 
 // toll is what was seen at the kills.

@@ -57,6 +57,7 @@ type house struct {
 	admin   string // http://HOST:PORT of readiness
 	dir     string
 	env     []string
+	under   []string // what the program is run by, with its arguments; nil where nothing is between
 	front   *front // between it and its partners; nil where they reach it directly
 	owner   person // the administrator
 	process *exec.Cmd
@@ -197,7 +198,8 @@ func (h *house) launch() {
 	if err != nil {
 		h.t.Fatal(err)
 	}
-	command := exec.Command(path, "serve", "--config", filepath.Join(h.dir, "meridian.yaml"))
+	line := append(slices.Clone(h.under), path, "serve", "--config", filepath.Join(h.dir, "meridian.yaml"))
+	command := exec.Command(line[0], line[1:]...)
 	command.Env, command.Stderr, command.SysProcAttr = h.env, h.log, childAttributes()
 	started, ended := make(chan error), make(chan struct{})
 	go func() {
@@ -233,7 +235,8 @@ func (h *house) end(signal syscall.Signal) {
 	if h.process == nil {
 		return
 	}
-	if err := h.process.Process.Signal(signal); err != nil && !errors.Is(err, os.ErrProcessDone) {
+	// To its group, for what runs it stands before it.
+	if err := syscall.Kill(-h.process.Process.Pid, signal); err != nil && !errors.Is(err, syscall.ESRCH) {
 		h.t.Error(err)
 	}
 	<-h.ended
