@@ -113,12 +113,8 @@ func TestASignOfLifeEndsTheWait(t *testing.T) {
 			t.Fatal(err)
 		}
 		p, err := a.store.Partner(context.Background(), b.name)
-		return err == nil && p.Attempts > 3 && p.Error != "" && p.Remedy != ""
+		return err == nil && p.Attempts > 12 && p.Error != "" && p.Remedy != ""
 	})
-	start := time.Now()
-	b.open()
-	eventually(t, 10*time.Second, "it arrives", func() bool { return a.hash(channel) == b.hash(channel) })
-	if took := time.Since(start); took > 2*time.Second {
-		t.Errorf("it took %s after the return", took)
-	}
+	b.open() // by itself the next try is up to an hour away
+	eventually(t, time.Minute, "it arrives", func() bool { return a.hash(channel) == b.hash(channel) })
 }

@@ -212,7 +212,7 @@ func TestLongThreadsTakeNoLongTime(t *testing.T) {
 	if places[0].Root != n-1 || places[n-1].Parent != -1 {
 		t.Errorf("root of the first is %d", places[0].Root)
 	}
-	if took := time.Since(begin); took > 10*time.Second {
+	if took := time.Since(begin); took > time.Minute {
 		t.Errorf("took %v", took)
 	}
 }

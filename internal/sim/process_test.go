@@ -58,8 +58,8 @@ type house struct {
 	dir     string
 	env     []string
 	under   []string // what the program is run by, with its arguments; nil where nothing is between
-	front   *front // between it and its partners; nil where they reach it directly
-	owner   person // the administrator
+	front   *front   // between it and its partners; nil where they reach it directly
+	owner   person   // the administrator
 	process *exec.Cmd
 	ended   chan struct{}
 	log     *tail
