@@ -116,16 +116,20 @@ func (c encoder) encode(ctx context.Context, entry threads.Entry) (*item, error)
 		return nil, nil
 	}
 	i := &item{pos: entry.Pos, kind: e.Header.Type, channel: e.Channel()}
-	data, err := c.data(ctx, e, i)
+	data, err := c.data(ctx, entry, i)
 	if err != nil || data == nil {
 		return nil, err
 	}
 	return i, c.fill(i, data, e.Header.Time.Wall())
 }
 
-func (c encoder) data(ctx context.Context, e *threads.Event, i *item) (any, error) {
+func (c encoder) data(ctx context.Context, entry threads.Entry, i *item) (any, error) {
+	e := entry.Event
 	switch e.Header.Type {
 	case threads.TypeMessagePosted:
+		if entry.Filled {
+			return c.message(ctx, e.ID, i)
+		}
 		return c.posted(ctx, e, i)
 	case threads.TypeMessageErased:
 		return c.message(ctx, e.Header.Erases, i)

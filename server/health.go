@@ -20,6 +20,8 @@ const pingTimeout = 3 * time.Second
 type health struct {
 	ready atomic.Bool // listening and not stopping
 	ping  func(context.Context) error
+	stuck atomic.Bool   // the last try to write failed
+	doubt chan struct{} // holds a value when something was not stored
 }
 
 // check is what is amiss, by part; empty when the server is ready. That the
@@ -34,8 +36,42 @@ func (h *health) check(ctx context.Context) map[string]string {
 	defer cancel()
 	if err := h.ping(ctx); err != nil {
 		amiss["database"] = "does not answer; look at the server's log and the database"
+	} else if h.stuck.Load() {
+		amiss["database"] = "takes no writes; look at the server's log, the room on its disk and the database"
 	}
 	return amiss
+}
+
+// How often writing is tried: while all is well, and while it fails.
+const (
+	probeEvery = time.Minute
+	probeStuck = time.Second
+)
+
+// doubts has writing tried at once. It never blocks.
+func (h *health) doubts(error) {
+	select {
+	case h.doubt <- struct{}{}:
+	default: // it is about to be
+	}
+}
+
+// tryWriting is a step that finds out whether what people write can be stored,
+// for a full disk lets everything be read.
+func (s *Server) tryWriting(ctx context.Context, now time.Time) (time.Time, error) {
+	err := s.store.Probe(ctx)
+	if ctx.Err() != nil {
+		return now, nil
+	}
+	if was := s.health.stuck.Swap(err != nil); err != nil && !was {
+		s.log.Error("nothing can be stored; it is tried every second", "error", err)
+	} else if err == nil && was {
+		s.log.Info("what is written is stored again")
+	}
+	if err != nil {
+		return now.Add(probeStuck), nil
+	}
+	return now.Add(probeEvery), nil
 }
 
 func (h *health) serveReady(w http.ResponseWriter, r *http.Request) {

@@ -98,6 +98,7 @@ func (s *Server) start(ctx context.Context) work {
 	r := &runner{clock: s.clock, log: s.log}
 	who := &roster{Server: s, runner: r, ctx: stepping, served: map[string]*federation.Courier{}}
 	r.start(stepping, step{name: "list partners", do: who.step, changed: s.journal.Changed})
+	r.start(stepping, step{name: "try writing", do: s.tryWriting, woken: s.health.doubt})
 	r.start(stepping, step{name: "settle", do: s.settle})
 	r.start(stepping, step{name: "forget outcomes", do: s.forget})
 	r.start(stepping, step{name: "name heads", do: s.nameHeads})

@@ -108,7 +108,7 @@ func (s *Server) build(key ed25519.PrivateKey, version string) error {
 	}
 	public := key.Public().(ed25519.PublicKey)
 	name := s.config.Server()
-	s.health.ping = s.store.Ping
+	s.health.ping, s.health.doubt = s.store.Ping, make(chan struct{}, 1)
 	recent := federation.NewRecent(name, logs{s.store})
 	s.journal = journal.New(journal.Options{
 		Store: s.store,
@@ -118,7 +118,8 @@ func (s *Server) build(key ed25519.PrivateKey, version string) error {
 			Sign:   func(message []byte) []byte { return ed25519.Sign(key, message) },
 			Random: random16,
 		},
-		Clock: s.clock,
+		Clock:  s.clock,
+		Failed: s.health.doubts,
 		Committed: func(c journal.Commit) {
 			metrics.committed(c)
 			recent.Committed(entriesOf(c))

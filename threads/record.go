@@ -91,9 +91,10 @@ type PersonRecord struct {
 
 // Entry is an event at its place in the journal.
 type Entry struct {
-	Pos   int64
-	Event *Event
-	Void  bool
+	Pos    int64
+	Event  *Event
+	Void   bool
+	Filled bool // the event stands further back: here its content came, which was missing
 }
 
 // Outcome is what became of a message at one partner.

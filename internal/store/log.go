@@ -18,18 +18,23 @@ func (s *Store) Last(ctx context.Context) (int64, error) {
 	return last, nil
 }
 
+const entriesQuery = `select header, sig, content, pos, flags, 0 from event where pos > ?
+	union all select e.header, e.sig, e.content, a.pos, e.flags, 1 from arrival a join event e on e.pos = a.event where a.pos > ?
+	order by 4 limit ?`
+
 // Entries are at most limit events in the order of the journal, beyond after.
+// One whose content came later stands there once more, where that came.
 func (s *Store) Entries(ctx context.Context, after int64, limit int) ([]threads.Entry, error) {
 	var entries []threads.Entry
 	err := s.each(ctx, func(rows *sql.Rows) error {
 		var entry threads.Entry
-		var flags int64
+		var flags, filled int64
 		var err error
-		entry.Event, err = scanEvent(rows, &entry.Pos, &flags)
-		entry.Void = flags&eventVoid != 0
+		entry.Event, err = scanEvent(rows, &entry.Pos, &flags, &filled)
+		entry.Void, entry.Filled = flags&eventVoid != 0, filled != 0
 		entries = append(entries, entry)
 		return err
-	}, "select header, sig, content, pos, flags from event where pos > ? order by pos limit ?", after, limit)
+	}, entriesQuery, after, after, limit)
 	if err != nil {
 		return nil, fmt.Errorf("read the journal after %d: %w", after, err)
 	}

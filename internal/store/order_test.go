@@ -145,7 +145,8 @@ func refill(t fataler, s *Store, w *world) {
 		if err != nil {
 			return err
 		}
-		return tx.Fill(c.Clone(), last, contents)
+		_, err = tx.Fill(c.Clone(), last, contents)
+		return err
 	})
 	if err != nil {
 		t.Fatalf("fill: %v", err)

@@ -12,6 +12,7 @@ func TestNoLookUpReadsAWholeTable(t *testing.T) {
 	s := openTest(t, "sqlite:"+t.TempDir()+"/plans.db", testServer)
 	for _, query := range []string{
 		lastQuery,
+		entriesQuery,
 		"select header, sig, content, pos, log, flags from event where hash8 = ? limit 16",
 		upwardsQuery,
 		missingQuery,

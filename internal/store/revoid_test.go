@@ -134,7 +134,8 @@ func TestAnErasedTextIsNowhereAndIsNotTakenAgain(t *testing.T) {
 			if err != nil || !target.Erased || target.Thread != thread.ID {
 				t.Errorf("the target is %+v, %v", target, err)
 			}
-			return tx.Fill(c.Clone(), int64(len(w.all)), []*threads.Event{secret, edit})
+			_, err = tx.Fill(c.Clone(), int64(len(w.all)), []*threads.Event{secret, edit})
+			return err
 		})
 		if err != nil {
 			t.Fatal(err)

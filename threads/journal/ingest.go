@@ -329,9 +329,12 @@ func (run *intake) fill() error {
 		if err := run.flushChannel(r.c.ID); err != nil {
 			return err
 		}
-		if err := run.tx.Fill(r.c, run.last, r.refill); err != nil {
+		last, err := run.tx.Fill(r.c, run.last, r.refill)
+		if err != nil {
 			return fmt.Errorf("fill contents: %w", err)
 		}
+		run.filled = run.filled || last > run.last
+		run.last = last
 	}
 	return nil
 }

@@ -18,6 +18,7 @@ type Journal struct {
 	store  Store
 	pen    threads.Pen // without an instant
 	commit func(Commit)
+	failed func(error)
 
 	queue queue
 	room  *room // what waits; touched only by whoever writes
@@ -48,6 +49,9 @@ type Options struct {
 	Pen threads.Pen
 	// Clock times commits and nothing else.
 	Clock func() time.Time
+	// Failed is called when the store did not take a transaction; nil for nothing.
+	// It must not block.
+	Failed func(error)
 	// Committed is called after each commit, before anybody is answered or woken;
 	// nil for none. It must not block.
 	Committed func(Commit)
@@ -56,7 +60,7 @@ type Options struct {
 // New is a journal over the store. It must be the only one in this process.
 func New(o Options) *Journal {
 	j := &Journal{
-		store: o.Store, pen: o.Pen, commit: o.Committed, room: newRoom(),
+		store: o.Store, pen: o.Pen, commit: o.Committed, failed: o.Failed, room: newRoom(),
 		channels: map[threads.Hash]*threads.Channel{}, targets: map[threads.Hash]threads.Target{},
 		changed: make(chan struct{}),
 	}
@@ -104,6 +108,7 @@ type batch struct {
 	entries  []Entry // appended
 	targets  map[threads.Hash]threads.Target
 	hidden   bool // something was judged again
+	filled   bool // contents came that had been missing
 	foreign  []*threads.Event
 }
 
@@ -210,7 +215,7 @@ func (j *Journal) publish(b *batch) {
 		j.targets[id] = t
 	}
 	j.last, j.known = b.last, true
-	if len(b.entries) > 0 {
+	if len(b.entries) > 0 || b.filled {
 		close(j.changed)
 		j.changed = make(chan struct{})
 	}

@@ -170,6 +170,9 @@ func (j *Journal) transact(ctx context.Context, group []*task) (bad int, err err
 	})
 	if err != nil {
 		j.forget()
+		if j.failed != nil {
+			j.failed(err)
+		}
 		return bad, unavailable(err)
 	}
 	if j.commit != nil && len(b.entries) > 0 {

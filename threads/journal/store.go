@@ -36,8 +36,9 @@ type Tx interface {
 	// what they do to what people see, and the channel as it is after them.
 	Append(c *threads.Channel, entries []Entry) error
 	// Fill stores contents that had been missing, checked against their digests
-	// already, with what they do.
-	Fill(c *threads.Channel, pos int64, contents []*threads.Event) error
+	// already, with what they do, each at the next position after pos, and
+	// returns the position of the last.
+	Fill(c *threads.Channel, pos int64, contents []*threads.Event) (int64, error)
 	// Revoid takes up removals: every event of the logs beyond their cuts is
 	// judged again by c, and what people see is made anew without those that
 	// are void now. A log that its server's removal closed ends at its cut.
