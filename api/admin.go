@@ -75,6 +75,7 @@ func (a *API) adminRoutes() {
 		summary: "Shut a person of this server out, or let them in again",
 	}, a.changeAccount)
 	a.partnerRoutes()
+	a.auditRoutes()
 }
 
 func (a *API) makeAccount(ctx context.Context, c *caller, in *newAccount) (*accountOut, error) {
@@ -82,7 +83,7 @@ func (a *API) makeAccount(ctx context.Context, c *caller, in *newAccount) (*acco
 		return nil, err
 	}
 	b := in.Body
-	n := threads.NewPerson{Name: b.Name, Shown: b.Shown, Zone: b.Zone, Admin: b.Admin, Bot: b.Bot, Created: exchangeOf(ctx).now}
+	n := threads.NewPerson{Name: b.Name, Shown: b.Shown, Zone: b.Zone, Admin: b.Admin, Bot: b.Bot, Created: exchangeOf(ctx).now, By: c.person.ID}
 	if _, err := time.LoadLocation(b.Zone); err != nil || b.Zone == "Local" {
 		return nil, invalid("/zone", "must be an IANA time zone, like Europe/Berlin")
 	}
@@ -134,7 +135,7 @@ func (a *API) changeAccount(ctx context.Context, c *caller, in *changeAccount) (
 	if in.Body.Disabled {
 		change = a.Directory.Disable
 	}
-	if err := change(ctx, p.ID); err != nil {
+	if err := change(ctx, p.ID, threads.Act{Who: c.person.ID, At: exchangeOf(ctx).now}); err != nil {
 		return nil, err
 	}
 	a.revoked(func(other *caller) bool { return other.person.ID == p.ID })

@@ -138,7 +138,7 @@ func whatOneMayNotSeeAnswersLikeWhatDoesNotExist(t *testing.T, w *world) {
 	if a := w.must(200, eve, "GET", "/search?q=canary", nil); strings.Contains(string(a.raw), "Quay") {
 		t.Errorf("search tells: %s", a.raw)
 	}
-	for _, path := range []string{"/admin/people", "/admin/partners"} {
+	for _, path := range []string{"/admin/people", "/admin/partners", "/admin/audit"} {
 		w.must(404, eve, "GET", path, nil)
 	}
 }

@@ -176,14 +176,14 @@ func (a *API) tokenRoutes() {
 		ID string `path:"id" maxLength:"64"`
 	},
 	) (*struct{}, error) {
-		return nil, a.revokeToken(ctx, c, in.ID)
+		return nil, a.revokeToken(ctx, c, in.ID, threads.Act{Who: c.person.ID, At: exchangeOf(ctx).now})
 	})
 }
 
 // makeToken gives the same token again when the request is repeated: its secret
 // follows from the caller's and the key, so that neither is stored.
 func (a *API) makeToken(ctx context.Context, c *caller, in *makeToken) (threads.Token, string, error) {
-	t := threads.Token{Person: c.person.ID, Label: in.Body.Label, Bot: true, Created: exchangeOf(ctx).now}
+	t := threads.Token{Person: c.person.ID, Label: in.Body.Label, Bot: true, Created: exchangeOf(ctx).now, By: c.person.ID}
 	if in.IdempotencyKey == "" {
 		secret, err := a.newToken(ctx, &t, "")
 		return t, secret, err

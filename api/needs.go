@@ -29,6 +29,7 @@ type Needs struct {
 	Partners    Partners
 	PartnerBook PartnerBook
 	PartnerPace PartnerPace
+	AuditLog    AuditLog
 }
 
 // Journal carries out commands.
@@ -78,7 +79,8 @@ type Tokens interface {
 	PersonByToken(ctx context.Context, secret string, now time.Time) (threads.PersonRecord, string, error)
 	AddToken(ctx context.Context, t threads.Token, secret string) error
 	Tokens(ctx context.Context, person string, page threads.Page) ([]threads.Token, string, error)
-	RevokeToken(ctx context.Context, person, id string) error
+	// RevokeToken is recorded where by names somebody.
+	RevokeToken(ctx context.Context, person, id string, by threads.Act) error
 }
 
 // Accounts are the people of this server.
@@ -92,10 +94,10 @@ type Accounts interface {
 }
 
 // Directory lets administrators shut people of this server out and in again;
-// both revoke every token of theirs.
+// both revoke every token of theirs, and are recorded as done by whom by names.
 type Directory interface {
-	Disable(ctx context.Context, person string) error
-	Enable(ctx context.Context, person string) error
+	Disable(ctx context.Context, person string, by threads.Act) error
+	Enable(ctx context.Context, person string, by threads.Act) error
 }
 
 // Passwords are what the people of this server sign in with.
@@ -206,22 +208,28 @@ type Partners interface {
 	Partner(ctx context.Context, name string) (threads.PartnerSight, error)
 }
 
-// PartnerBook is where an administrator decides about partners.
+// PartnerBook is where an administrator, by, decides about partners.
 type PartnerBook interface {
 	// AddPartner asks the server who it is and keeps it as pending.
-	AddPartner(ctx context.Context, name string) (threads.Partner, error)
+	AddPartner(ctx context.Context, by, name string) (threads.Partner, error)
 	// AllowPartner pins the key with the fingerprint, "" for the one that
 	// AddPartner showed.
-	AllowPartner(ctx context.Context, name, fingerprint string) (threads.Partner, error)
-	BlockPartner(ctx context.Context, name string) (threads.Partner, error)
+	AllowPartner(ctx context.Context, by, name, fingerprint string) (threads.Partner, error)
+	BlockPartner(ctx context.Context, by, name string) (threads.Partner, error)
 }
 
-// PartnerPace is how an administrator stops and hurries the exchange with a
+// AuditLog is the record of what was decided and found on this server.
+type AuditLog interface {
+	// AuditLog lists it, newest first.
+	AuditLog(ctx context.Context, page threads.Page) ([]threads.AuditEntry, string, error)
+}
+
+// PartnerPace is how an administrator, by, stops and hurries the exchange with a
 // partner; NotFound for one that is not known.
 type PartnerPace interface {
 	// PausePartner has nothing sent or fetched until ResumePartner.
-	PausePartner(ctx context.Context, name string) (threads.Partner, error)
-	ResumePartner(ctx context.Context, name string) (threads.Partner, error)
+	PausePartner(ctx context.Context, by, name string) (threads.Partner, error)
+	ResumePartner(ctx context.Context, by, name string) (threads.Partner, error)
 	// RetryPartner ends every wait, ResyncPartner also compares everything again.
 	RetryPartner(ctx context.Context, name string) (threads.Partner, error)
 	ResyncPartner(ctx context.Context, name string) (threads.Partner, error)

@@ -146,39 +146,61 @@ func (a *API) partnerRoutes() {
 		method: http.MethodPost, path: "/admin/partners", id: "add-partner", tag: "admin", status: http.StatusCreated,
 		summary: "Ask a server who it is; its administrator and you then allow each other",
 	}, func(ctx context.Context, c *caller, in *newPartner) (*partnerOut, error) {
-		return a.decide(ctx, c, in.Once, in.Body, func() (threads.Partner, error) { return a.PartnerBook.AddPartner(ctx, in.Body.Name) })
+		return a.decide(ctx, c, in.Once, in.Body, func() (threads.Partner, error) { return a.PartnerBook.AddPartner(ctx, c.person.ID, in.Body.Name) })
 	})
 	register(a, operation{
 		method: http.MethodPost, path: "/admin/partners/{name}/allow", id: "allow-partner", tag: "admin",
 		summary: "Pin a server's key and exchange with it",
 	}, func(ctx context.Context, c *caller, in *allowPartner) (*partnerOut, error) {
 		return a.decide(ctx, c, in.Once, in.Body, func() (threads.Partner, error) {
-			return a.PartnerBook.AllowPartner(ctx, in.Name, in.Body.Fingerprint)
+			return a.PartnerBook.AllowPartner(ctx, c.person.ID, in.Name, in.Body.Fingerprint)
 		})
 	})
-	a.partnerVerb("block", "End all exchange with a server; what is held stays, here and in the channels named",
-		func(ctx context.Context, name string) (threads.Partner, error) {
-			return a.PartnerBook.BlockPartner(ctx, name)
-		})
 	for _, v := range []struct {
 		verb, summary string
-		do            func(PartnerPace, context.Context, string) (threads.Partner, error)
+		do            partnerDeed
 	}{
-		{"pause", "Stop the exchange with a server until it is resumed: nothing is sent or fetched", PartnerPace.PausePartner},
-		{"resume", "End a pause", PartnerPace.ResumePartner},
-		{"retry", "Try a server again now, parked channels included", PartnerPace.RetryPartner},
-		{"resync", "Compare every shared channel with a server again, both ways, and exchange what is lacking", PartnerPace.ResyncPartner},
+		{
+			"block", "End all exchange with a server; what is held stays, here and in the channels named",
+			func(ctx context.Context, by, name string) (threads.Partner, error) {
+				return a.PartnerBook.BlockPartner(ctx, by, name)
+			},
+		},
+		{
+			"pause", "Stop the exchange with a server until it is resumed: nothing is sent or fetched",
+			func(ctx context.Context, by, name string) (threads.Partner, error) {
+				return a.PartnerPace.PausePartner(ctx, by, name)
+			},
+		},
+		{"resume", "End a pause", func(ctx context.Context, by, name string) (threads.Partner, error) {
+			return a.PartnerPace.ResumePartner(ctx, by, name)
+		}},
+		{
+			"retry", "Try a server again now, parked channels included",
+			func(ctx context.Context, _, name string) (threads.Partner, error) {
+				return a.PartnerPace.RetryPartner(ctx, name)
+			},
+		},
+		{
+			"resync", "Compare every shared channel with a server again, both ways, and exchange what is lacking",
+			func(ctx context.Context, _, name string) (threads.Partner, error) {
+				return a.PartnerPace.ResyncPartner(ctx, name)
+			},
+		},
 	} {
-		a.partnerVerb(v.verb, v.summary, func(ctx context.Context, name string) (threads.Partner, error) { return v.do(a.PartnerPace, ctx, name) })
+		a.partnerVerb(v.verb, v.summary, v.do)
 	}
 }
 
+// partnerDeed is what an administrator, by, does to a partner.
+type partnerDeed func(ctx context.Context, by, name string) (threads.Partner, error)
+
 // partnerVerb is a route that does one thing to a partner.
-func (a *API) partnerVerb(verb, summary string, do func(context.Context, string) (threads.Partner, error)) {
+func (a *API) partnerVerb(verb, summary string, do partnerDeed) {
 	register(a, operation{
 		method: http.MethodPost, path: "/admin/partners/{name}/" + verb, id: verb + "-partner", tag: "admin", summary: summary,
 	}, func(ctx context.Context, c *caller, in *changePartner) (*partnerOut, error) {
-		return a.decide(ctx, c, in.Once, verb, func() (threads.Partner, error) { return do(ctx, in.Name) })
+		return a.decide(ctx, c, in.Once, verb, func() (threads.Partner, error) { return do(ctx, c.person.ID, in.Name) })
 	})
 }
 

@@ -21,6 +21,7 @@ import (
 	"meridian/federation"
 	"meridian/internal/loopback"
 	"meridian/server"
+	"meridian/threads"
 )
 
 // site is a whole server, with an administrator.
@@ -276,6 +277,16 @@ func TestAdministratorsBlockAndSeePartners(t *testing.T) {
 		t.Errorf("%+v", accounts)
 	}
 	kobo.must(201, nil, "POST", "/sessions", object{"name": "ana", "password": "correct horse"})
+	var audit api.List[api.AuditEntry]
+	kobo.must(200, kobo.root, "GET", "/admin/audit?limit=2", nil).into(t, &audit)
+	if len(audit.Items) != 2 || audit.Items[0].What != "person.added" || audit.Items[1].What != "partner.blocked" ||
+		audit.Items[1].Object != havel.name || threads.ServerOf(audit.Items[1].Who) != kobo.name || audit.Items[0].Seq != audit.Items[1].Seq+1 {
+		t.Errorf("%+v", audit)
+	}
+	kobo.must(200, kobo.root, "GET", "/admin/audit?cursor="+audit.NextCursor, nil).into(t, &audit)
+	if last := audit.Items[len(audit.Items)-1]; last.Seq != 1 || audit.NextCursor != "" {
+		t.Errorf("the log ends with %+v", last)
+	}
 }
 
 func TestAnAdministratorPausesAndHurriesAPartner(t *testing.T) {

@@ -54,7 +54,7 @@ func (a *API) sessionRoutes() {
 		method: http.MethodDelete, path: "/sessions/current", id: "sign-out", tag: "sessions",
 		summary: "Revoke the token that this request bears",
 	}, func(ctx context.Context, c *caller, _ *struct{}) (*struct{}, error) {
-		return nil, a.revokeToken(ctx, c, c.token)
+		return nil, a.revokeToken(ctx, c, c.token, threads.Act{})
 	})
 }
 
@@ -103,8 +103,8 @@ func (a *API) newToken(ctx context.Context, t *threads.Token, secret string) (st
 	return secret, nil
 }
 
-func (a *API) revokeToken(ctx context.Context, c *caller, id string) error {
-	if err := a.Tokens.RevokeToken(ctx, c.person.ID, id); err != nil {
+func (a *API) revokeToken(ctx context.Context, c *caller, id string, by threads.Act) error {
+	if err := a.Tokens.RevokeToken(ctx, c.person.ID, id, by); err != nil {
 		return fmt.Errorf("revoke token: %w", err)
 	}
 	a.revoked(func(other *caller) bool { return other.token == id })

@@ -44,7 +44,7 @@ func TestWhichOfNameAndPasswordIsWrongIsNotTold(t *testing.T) {
 	w := newWorld(t, api.Limits{})
 	shut := w.withPassword("shut", "correct horse")
 	w.withPassword("ana", "correct horse")
-	if err := w.store.Disable(context.Background(), shut.ID); err != nil {
+	if err := w.store.Disable(context.Background(), shut.ID, threads.Act{Who: threads.ByAdmin, At: w.now()}); err != nil {
 		t.Fatal(err)
 	}
 	seen := map[string]bool{}
@@ -142,7 +142,7 @@ func TestATokenRevokedElsewhereIsRefusedSoon(t *testing.T) {
 	w := newWorld(t, api.Limits{})
 	ana := w.user("ana", false)
 	w.must(200, ana, "GET", "/me", nil)
-	if err := w.store.Disable(context.Background(), ana.id); err != nil {
+	if err := w.store.Disable(context.Background(), ana.id, threads.Act{Who: threads.ByAdmin, At: w.now()}); err != nil {
 		t.Fatal(err)
 	}
 	w.ahead.Add(int64(4 * time.Second))

@@ -199,6 +199,6 @@ func (x *Exchange) welcome(ctx context.Context) error {
 		x.Log.Info("stranger not reached", "server", name, "error", err)
 		return nil
 	}
-	_, err = x.begin(ctx, name, found.newest(), found.Versions)
+	_, err = x.begin(ctx, threads.ByServer, threads.Partner{Name: name, Key: found.newest(), Exchange: threads.Exchange{Versions: found.Versions}})
 	return err
 }

@@ -181,7 +181,7 @@ func TestMembersWhoAreNoPartnersExchangeTheChannelAndNothingElse(t *testing.T) {
 	if _, err := b.exchange.Invite(context.Background(), ben.ID, own, cem.Address, threads.RoleMember); err == nil {
 		t.Error("a server that is no partner was invited")
 	}
-	if _, err := b.exchange.BlockPartner(context.Background(), c.name); err != nil {
+	if _, err := b.exchange.BlockPartner(context.Background(), threads.ByAdmin, c.name); err != nil {
 		t.Fatal(err)
 	}
 	kept := post(b, ben.ID, channel, thread, "Not for the blocked.")

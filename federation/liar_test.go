@@ -250,7 +250,7 @@ func TestStrangersAndBlockedServersAreHeardNoFurtherThanTheirSignature(t *testin
 	if got := ask(); got.status != http.StatusBadRequest {
 		t.Errorf("a partner: %+v", got)
 	}
-	if _, err := a.exchange.BlockPartner(context.Background(), b.name); err != nil {
+	if _, err := a.exchange.BlockPartner(context.Background(), threads.ByAdmin, b.name); err != nil {
 		t.Fatal(err)
 	}
 	if got := ask(); got.status != http.StatusForbidden || got.code != "blocked" {
@@ -265,7 +265,7 @@ func TestAChangedKeyHoldsThePartnerUntilAnAdministratorLooked(t *testing.T) {
 	b.close()
 	_, b.key, _ = ed25519.GenerateKey(nil)
 	b.open()
-	p, err := a.exchange.AddPartner(context.Background(), b.name)
+	p, err := a.exchange.AddPartner(context.Background(), threads.ByAdmin, b.name)
 	if err != nil || p.Hold == "" || !p.Key.Public.Equal(pinned) {
 		t.Fatalf("after another key was shown: %+v, %v", p, err)
 	}
@@ -273,10 +273,10 @@ func TestAChangedKeyHoldsThePartnerUntilAnAdministratorLooked(t *testing.T) {
 	if got := changed.send(changed.request(a, "/federation/v1/digest", "application/json", "{}", time.Now())); got.status != http.StatusForbidden {
 		t.Errorf("the new key is heard: %+v", got)
 	}
-	if _, err := a.exchange.AllowPartner(context.Background(), b.name, federation.Fingerprint(pinned)); err == nil {
+	if _, err := a.exchange.AllowPartner(context.Background(), threads.ByAdmin, b.name, federation.Fingerprint(pinned)); err == nil {
 		t.Error("a key that is not shown any more was pinned")
 	}
-	if p, err = a.exchange.AllowPartner(context.Background(), b.name, federation.Fingerprint(b.key.Public().(ed25519.PublicKey))); err != nil || p.Hold != "" {
+	if p, err = a.exchange.AllowPartner(context.Background(), threads.ByAdmin, b.name, federation.Fingerprint(b.key.Public().(ed25519.PublicKey))); err != nil || p.Hold != "" {
 		t.Fatalf("allowing the new key: %+v, %v", p, err)
 	}
 	if got := changed.send(changed.request(a, "/federation/v1/digest", "application/json", `{"buckets":{}}`, time.Now())); got.status != http.StatusOK {

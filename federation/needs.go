@@ -48,8 +48,9 @@ type Partners interface {
 	Partner(ctx context.Context, name string) (threads.Partner, error)
 	// Partners lists those in one state, by name.
 	Partners(ctx context.Context, state threads.PartnerState, page threads.Page) ([]threads.Partner, string, error)
-	// SavePartner makes a partner or replaces what was decided about it, not how the exchange goes.
-	SavePartner(ctx context.Context, p threads.Partner) error
+	// SavePartner makes a partner or replaces what was decided about it, not how the exchange goes; by is
+	// for the audit log.
+	SavePartner(ctx context.Context, p threads.Partner, by threads.Act) error
 	// NotePartner remembers a server that nobody decided about as pending, boundedly.
 	NotePartner(ctx context.Context, name, fingerprint string, now time.Time) (threads.Partner, error)
 }

@@ -11,10 +11,10 @@ import (
 	"meridian/threads"
 )
 
-// AddPartner fetches who the server says it is and keeps it as pending, with the fingerprint of its
+// AddPartner fetches for whom by names who the server says it is and keeps it as pending, with the fingerprint of its
 // key for the administrator to compare. A key that is pinned already stays pinned: a different one
 // puts the partner on hold.
-func (x *Exchange) AddPartner(ctx context.Context, name string) (threads.Partner, error) {
+func (x *Exchange) AddPartner(ctx context.Context, by, name string) (threads.Partner, error) {
 	if _, err := ParseServerName(name); err != nil {
 		return threads.Partner{}, threads.Refuse(threads.Invalid, "invalid", "/name", err.Error())
 	}
@@ -25,7 +25,7 @@ func (x *Exchange) AddPartner(ctx context.Context, name string) (threads.Partner
 	if err != nil {
 		return threads.Partner{}, unreachable(err)
 	}
-	p, err := x.decide(ctx, name, func(p *threads.Partner) error {
+	p, err := x.decide(ctx, by, name, func(p *threads.Partner) error {
 		if p.State == threads.PartnerAllowed {
 			found.judge(p)
 			return nil
@@ -51,7 +51,7 @@ func unreachable(err error) error {
 // AllowPartner pins the partner's key and begins to exchange with it. The key is the one whose
 // fingerprint the administrator gives, or with "" the one that AddPartner showed: a server that
 // shows another one now is refused.
-func (x *Exchange) AllowPartner(ctx context.Context, name, fingerprint string) (threads.Partner, error) {
+func (x *Exchange) AllowPartner(ctx context.Context, by, name, fingerprint string) (threads.Partner, error) {
 	p, err := x.partner(ctx, name)
 	if err != nil {
 		return p, err
@@ -71,20 +71,20 @@ func (x *Exchange) AllowPartner(ctx context.Context, name, fingerprint string) (
 	}
 	for _, k := range found.Keys {
 		if strings.EqualFold(Fingerprint(k.Public), fingerprint) {
-			return x.begin(ctx, name, k, found.Versions)
+			return x.begin(ctx, by, threads.Partner{Name: name, Key: k, Exchange: threads.Exchange{Versions: found.Versions}})
 		}
 	}
 	return p, threads.Refuse(threads.Conflict, "fingerprint", "/fingerprint", "is not that of the key which the server shows now, "+Fingerprint(found.newest().Public)+"; ask its administrators")
 }
 
 // begin makes a server a partner whose key is pinned, and wakes its courier.
-func (x *Exchange) begin(ctx context.Context, name string, key threads.Key, versions []int64) (threads.Partner, error) {
-	p, err := x.decide(ctx, name, func(p *threads.Partner) error {
+func (x *Exchange) begin(ctx context.Context, by string, as threads.Partner) (threads.Partner, error) {
+	p, err := x.decide(ctx, by, as.Name, func(p *threads.Partner) error {
 		if p.State == "" {
 			p.Added = x.Clock()
 		}
-		p.State, p.Key, p.Fingerprint, p.Verified, p.Hold = threads.PartnerAllowed, key, Fingerprint(key.Public), true, ""
-		p.Versions = versions
+		p.State, p.Key, p.Fingerprint, p.Verified, p.Hold = threads.PartnerAllowed, as.Key, Fingerprint(as.Key.Public), true, ""
+		p.Versions = as.Versions
 		return nil
 	})
 	if err != nil {
@@ -96,11 +96,11 @@ func (x *Exchange) begin(ctx context.Context, name string, key threads.Key, vers
 }
 
 // BlockPartner ends all exchange with a server; what is held of it is kept.
-func (x *Exchange) BlockPartner(ctx context.Context, name string) (threads.Partner, error) {
+func (x *Exchange) BlockPartner(ctx context.Context, by, name string) (threads.Partner, error) {
 	if _, err := ParseServerName(name); err != nil {
 		return threads.Partner{}, threads.Refuse(threads.Invalid, "invalid", "/name", err.Error())
 	}
-	p, err := x.decide(ctx, name, func(p *threads.Partner) error {
+	p, err := x.decide(ctx, by, name, func(p *threads.Partner) error {
 		if p.State == "" {
 			p.Added = x.Clock()
 		}
@@ -116,21 +116,21 @@ func (x *Exchange) BlockPartner(ctx context.Context, name string) (threads.Partn
 
 // PausePartner stops all exchange with a server until ResumePartner, over restarts too: nothing is
 // sent or fetched, and it is told to come back later.
-func (x *Exchange) PausePartner(ctx context.Context, name string) (threads.Partner, error) {
-	return x.halt(ctx, name, true)
+func (x *Exchange) PausePartner(ctx context.Context, by, name string) (threads.Partner, error) {
+	return x.halt(ctx, by, name, true)
 }
 
 // ResumePartner ends a pause; what gathered meanwhile is exchanged at once.
-func (x *Exchange) ResumePartner(ctx context.Context, name string) (threads.Partner, error) {
-	p, err := x.halt(ctx, name, false)
+func (x *Exchange) ResumePartner(ctx context.Context, by, name string) (threads.Partner, error) {
+	p, err := x.halt(ctx, by, name, false)
 	if err == nil {
 		x.courier(name).retry()
 	}
 	return p, err
 }
 
-func (x *Exchange) halt(ctx context.Context, name string, paused bool) (threads.Partner, error) {
-	p, err := x.decide(ctx, name, func(p *threads.Partner) error {
+func (x *Exchange) halt(ctx context.Context, by, name string, paused bool) (threads.Partner, error) {
+	p, err := x.decide(ctx, by, name, func(p *threads.Partner) error {
 		if p.State == "" {
 			return errNoPartner()
 		}
@@ -209,9 +209,9 @@ func (x *Exchange) partner(ctx context.Context, name string) (threads.Partner, e
 	return p, nil
 }
 
-// decide changes what was decided about a server. Changes come one after another, so that none undoes
+// decide changes what was decided about a server, for whom by names. Changes come one after another, so that none undoes
 // another that was made meanwhile.
-func (x *Exchange) decide(ctx context.Context, name string, change func(*threads.Partner) error) (threads.Partner, error) {
+func (x *Exchange) decide(ctx context.Context, by, name string, change func(*threads.Partner) error) (threads.Partner, error) {
 	x.deciding.Lock()
 	defer x.deciding.Unlock()
 	p, err := x.partner(ctx, name)
@@ -221,7 +221,7 @@ func (x *Exchange) decide(ctx context.Context, name string, change func(*threads
 	if err := change(&p); err != nil {
 		return p, err
 	}
-	if err := x.Options.Partners.SavePartner(ctx, p); err != nil {
+	if err := x.Options.Partners.SavePartner(ctx, p, threads.Act{Who: by, At: x.Clock()}); err != nil {
 		return p, fmt.Errorf("save partner %s: %w", name, err)
 	}
 	x.forget(name)
@@ -259,7 +259,7 @@ func (x *Exchange) checkKey(ctx context.Context, name string) error {
 		return err
 	}
 	held := ""
-	p, err := x.decide(ctx, name, func(p *threads.Partner) error {
+	p, err := x.decide(ctx, threads.ByServer, name, func(p *threads.Partner) error {
 		held = p.Hold
 		switch {
 		case p.State == threads.PartnerAllowed:

@@ -32,7 +32,7 @@ func TestWhileAPartnerIsPausedNothingIsSentOrFetched(t *testing.T) {
 	channel, thread, _ := found(a, ana.ID, "full")
 	join(t, a, ana.ID, channel, b, ben)
 	same(t, channel, a, b)
-	if _, err := a.exchange.PausePartner(ctx, b.name); err != nil {
+	if _, err := a.exchange.PausePartner(ctx, threads.ByAdmin, b.name); err != nil {
 		t.Fatal(err)
 	}
 	a.close() // a pause outlives a restart
@@ -58,7 +58,7 @@ func TestWhileAPartnerIsPausedNothingIsSentOrFetched(t *testing.T) {
 	if err != nil || len(fate) != 1 || fate[0].State != "queued" || fate[0].Error == "" || fate[0].Remedy == "" {
 		t.Errorf("the author is told %+v, %v", fate, err)
 	}
-	if _, err := a.exchange.ResumePartner(ctx, b.name); err != nil {
+	if _, err := a.exchange.ResumePartner(ctx, threads.ByAdmin, b.name); err != nil {
 		t.Fatal(err)
 	}
 	same(t, channel, a, b)
@@ -67,7 +67,12 @@ func TestWhileAPartnerIsPausedNothingIsSentOrFetched(t *testing.T) {
 func TestOnlyKnownPartnersArePausedAndHurried(t *testing.T) {
 	a := newSite(t)
 	for what, do := range map[string]func(context.Context, string) (threads.Partner, error){
-		"pause": a.exchange.PausePartner, "resume": a.exchange.ResumePartner,
+		"pause": func(ctx context.Context, name string) (threads.Partner, error) {
+			return a.exchange.PausePartner(ctx, threads.ByAdmin, name)
+		},
+		"resume": func(ctx context.Context, name string) (threads.Partner, error) {
+			return a.exchange.ResumePartner(ctx, threads.ByAdmin, name)
+		},
 		"retry": a.exchange.RetryPartner, "resync": a.exchange.ResyncPartner,
 	} {
 		_, err := do(context.Background(), "nobody.example")

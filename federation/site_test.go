@@ -297,7 +297,7 @@ func (s *site) hash(channel threads.Hash) string {
 func befriend(t testing.TB, a, b *site) {
 	t.Helper()
 	for _, pair := range [][2]*site{{a, b}, {b, a}} {
-		p, err := pair[0].exchange.AddPartner(context.Background(), pair[1].name)
+		p, err := pair[0].exchange.AddPartner(context.Background(), threads.ByAdmin, pair[1].name)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -309,7 +309,7 @@ func befriend(t testing.TB, a, b *site) {
 		}
 	}
 	for _, pair := range [][2]*site{{a, b}, {b, a}} {
-		if _, err := pair[0].exchange.AllowPartner(context.Background(), pair[1].name, ""); err != nil {
+		if _, err := pair[0].exchange.AllowPartner(context.Background(), threads.ByAdmin, pair[1].name, ""); err != nil {
 			t.Fatal(err)
 		}
 	}

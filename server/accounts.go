@@ -40,7 +40,7 @@ func accountOf(p threads.PersonRecord) Account {
 func (s *Server) addPerson(ctx context.Context, in NewAccount) (Account, error) {
 	person, err := s.store.CreatePerson(ctx, threads.NewPerson{
 		ID: threads.PersonID(s.config.Server(), random16()), Name: in.Name, Shown: in.Shown, Password: in.Hash,
-		Zone: in.Zone, Admin: in.Admin, Bot: in.Bot, Created: s.clock(),
+		Zone: in.Zone, Admin: in.Admin, Bot: in.Bot, Created: s.clock(), By: threads.ByAdmin,
 	})
 	if err == nil {
 		s.log.Info("person added", "person", person.ID, "admin", person.Admin, "bot", person.Bot)
@@ -58,7 +58,7 @@ func (s *Server) disablePerson(ctx context.Context, in Named) (Account, error) {
 	if err != nil {
 		return Account{}, err
 	}
-	if err := s.store.Disable(ctx, person.ID); err != nil {
+	if err := s.store.Disable(ctx, person.ID, threads.Act{Who: threads.ByAdmin, At: s.clock()}); err != nil {
 		return Account{}, err
 	}
 	s.api.Revoked(person.ID)
@@ -131,7 +131,7 @@ func (s *Server) createToken(ctx context.Context, in TokenFor) (IssuedToken, err
 		return IssuedToken{}, fmt.Errorf("name token: %w", err)
 	}
 	secret := rand.Text() // 130 bits
-	t := threads.Token{ID: id.String(), Person: person.ID, Label: in.Label, Bot: in.Bot, Created: s.clock()}
+	t := threads.Token{ID: id.String(), Person: person.ID, Label: in.Label, Bot: in.Bot, Created: s.clock(), By: threads.ByAdmin}
 	if err := s.store.AddToken(ctx, t, secret); err != nil {
 		return IssuedToken{}, err
 	}

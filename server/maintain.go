@@ -26,6 +26,10 @@ type Verified struct {
 	Events int64         `json:"events"` // looked at
 	Faults []store.Fault `json:"faults"` // the first of each log, at most maxFaults
 	More   bool          `json:"more"`   // there are more
+	// Audited is how many entries of the audit log were looked at, and Audit the
+	// first of them that is missing or altered.
+	Audited int64             `json:"audited"`
+	Audit   *store.AuditFault `json:"audit,omitempty"`
 }
 
 // maxFaults bounds an answer; whoever has that many has one cause.
@@ -40,5 +44,11 @@ func (s *Server) verify(ctx context.Context, _ struct{}) (Verified, error) {
 			done.Faults = append(done.Faults, f)
 		}
 	})
+	if err != nil {
+		return done, err
+	}
+	if done.Audited, done.Audit, err = s.store.VerifyAudit(ctx); done.Audit != nil {
+		s.log.Error("the audit log is damaged", "seq", done.Audit.Seq, "fault", done.Audit.What)
+	}
 	return done, err
 }

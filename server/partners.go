@@ -90,23 +90,23 @@ func (s *Server) shown(p threads.PartnerSight) Partner {
 }
 
 func (s *Server) addPartner(ctx context.Context, in PartnerChange) (Partner, error) {
-	return s.decided(ctx)(s.federation.AddPartner(ctx, in.Name))
+	return s.decided(ctx)(s.federation.AddPartner(ctx, threads.ByAdmin, in.Name))
 }
 
 func (s *Server) allowPartner(ctx context.Context, in PartnerChange) (Partner, error) {
-	return s.decided(ctx)(s.federation.AllowPartner(ctx, in.Name, in.Fingerprint))
+	return s.decided(ctx)(s.federation.AllowPartner(ctx, threads.ByAdmin, in.Name, in.Fingerprint))
 }
 
 func (s *Server) blockPartner(ctx context.Context, in PartnerChange) (Partner, error) {
-	return s.decided(ctx)(s.federation.BlockPartner(ctx, in.Name))
+	return s.decided(ctx)(s.federation.BlockPartner(ctx, threads.ByAdmin, in.Name))
 }
 
 func (s *Server) pausePartner(ctx context.Context, in PartnerChange) (Partner, error) {
-	return s.decided(ctx)(s.federation.PausePartner(ctx, in.Name))
+	return s.decided(ctx)(s.federation.PausePartner(ctx, threads.ByAdmin, in.Name))
 }
 
 func (s *Server) resumePartner(ctx context.Context, in PartnerChange) (Partner, error) {
-	return s.decided(ctx)(s.federation.ResumePartner(ctx, in.Name))
+	return s.decided(ctx)(s.federation.ResumePartner(ctx, threads.ByAdmin, in.Name))
 }
 
 func (s *Server) retryPartner(ctx context.Context, in PartnerChange) (Partner, error) {

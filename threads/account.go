@@ -15,6 +15,7 @@ type NewPerson struct {
 	Admin    bool
 	Bot      bool
 	Created  time.Time
+	By       string // who makes them, for the audit log; ByServer where it is empty
 }
 
 // ProfileChange sets fields of a profile; nil ones stay as they are.

@@ -12,4 +12,5 @@ type Token struct {
 	Created  time.Time
 	LastUsed time.Time // to the day; zero for never
 	Expires  time.Time // zero for never
+	By       string    // who makes it, for the audit log alone; "" for signing in, which is not recorded
 }

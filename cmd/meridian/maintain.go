@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -34,7 +35,7 @@ func rebuildCommand() *cobra.Command {
 func verifyCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "verify",
-		Short: "Check every stored event: hashes, chains, signatures, contents, validity",
+		Short: "Check every stored event, hashes, chains, signatures, contents, validity, and the audit log",
 		Args:  cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			var done server.Verified
@@ -46,11 +47,16 @@ func verifyCommand() *cobra.Command {
 					for _, f := range done.Faults {
 						fmt.Fprintln(w, f)
 					}
-					fmt.Fprintf(w, "%d events checked, %d logs damaged\n", done.Events, len(done.Faults))
+					if done.Audit != nil {
+						fmt.Fprintln(w, done.Audit)
+					}
+					fmt.Fprintf(w, "%d events checked, %d logs damaged; %d entries of the audit log checked\n", done.Events, len(done.Faults), done.Audited)
 				})
 			}
 			if err == nil && len(done.Faults) > 0 {
 				err = fmt.Errorf("%d logs are damaged, the first one in channel %s", len(done.Faults), done.Faults[0].Channel)
+			} else if err == nil && done.Audit != nil {
+				err = errors.New(done.Audit.String())
 			}
 			return err
 		},

@@ -104,9 +104,9 @@ func (w *world) partner() {
 	for _, a := range w.nodes {
 		for _, b := range w.nodes {
 			if a != b {
-				_, err := a.exchange.AddPartner(ctx, b.name)
+				_, err := a.exchange.AddPartner(ctx, threads.ByAdmin, b.name)
 				w.must(err)
-				_, err = a.exchange.AllowPartner(ctx, b.name, "")
+				_, err = a.exchange.AllowPartner(ctx, threads.ByAdmin, b.name, "")
 				w.must(err)
 			}
 		}

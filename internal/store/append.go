@@ -38,6 +38,7 @@ func (t *tx) Append(c *threads.Channel, entries []journal.Entry) error {
 // take takes up one event: its row, and what it does.
 func (t *tx) take(ch *touched, entry *journal.Entry) error {
 	e := entry.Event
+	t.at = entry.At
 	id := e.Header.LogID()
 	log, err := t.logNumber(ch, id)
 	if err != nil {
@@ -56,6 +57,9 @@ func (t *tx) take(ch *touched, entry *journal.Entry) error {
 		entry.At.UnixMilli(), e.HeaderBytes, e.Sig, content)
 	if id == threads.ControlLog {
 		return nil
+	}
+	if e.Header.Erases != "" && !entry.Void {
+		t.record(e.Header.Actor, threads.AuditErased, e.Header.Erases, "by event "+e.ID)
 	}
 	return t.project(ch, entry)
 }

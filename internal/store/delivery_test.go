@@ -14,7 +14,7 @@ func (w readable) partner(change func(*threads.Partner)) {
 	w.t.Helper()
 	p := threads.Partner{Name: testPartner, State: threads.PartnerAllowed, Added: testNow}
 	change(&p)
-	if err := w.s.SavePartner(context.Background(), p); err != nil {
+	if err := w.s.SavePartner(context.Background(), p, testAct); err != nil {
 		w.t.Fatalf("%v", err)
 	}
 	if err := w.s.SaveExchange(context.Background(), testPartner, p.Exchange); err != nil {

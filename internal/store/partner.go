@@ -1,6 +1,8 @@
 package store
 
 import (
+	"bytes"
+	"cmp"
 	"context"
 	"crypto/ed25519"
 	"database/sql"
@@ -95,20 +97,56 @@ func (s *Store) Partners(ctx context.Context, state threads.PartnerState, page t
 
 // SavePartner makes a partner or replaces what was decided about it: state,
 // key, fingerprint, verified, hold and paused. How the exchange goes is left as it is.
-func (s *Store) SavePartner(ctx context.Context, p threads.Partner) error {
+// What changes is recorded as done by whom by names.
+func (s *Store) SavePartner(ctx context.Context, p threads.Partner, by threads.Act) error {
 	err := s.change(ctx, func(tx *sqlx.Tx) error {
-		_, err := tx.ExecContext(ctx, s.bind(`
+		var old partnerRow
+		err := tx.GetContext(ctx, &old, s.bind(partnerSelect+"WHERE name = ?"), p.Name)
+		if err != nil && !errors.Is(err, sql.ErrNoRows) {
+			return err
+		}
+		_, err = tx.ExecContext(ctx, s.bind(`
 			INSERT INTO partner (name, state, key_id, key, fingerprint, verified, hold, added, paused)
 			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
 			ON CONFLICT (name) DO UPDATE SET state = excluded.state, key_id = excluded.key_id, key = excluded.key,
 				fingerprint = excluded.fingerprint, verified = excluded.verified, hold = excluded.hold, paused = excluded.paused`),
 			p.Name, p.State, p.Key.ID, []byte(p.Key.Public), p.Fingerprint, p.Verified, p.Hold, millis(p.Added), p.Paused)
-		return err
+		if err != nil {
+			return err
+		}
+		return s.audit(ctx, tx, partnerEntries(&old, &p, by)...)
 	})
 	if err != nil {
 		return fmt.Errorf("save partner %s: %w", p.Name, err)
 	}
 	return nil
+}
+
+// partnerEntries are what the audit log says of a change.
+func partnerEntries(old *partnerRow, p *threads.Partner, by threads.Act) []threads.AuditEntry {
+	var entries []threads.AuditEntry
+	add := func(what, detail string) {
+		entries = append(entries, threads.AuditEntry{Act: by, What: what, Object: p.Name, Detail: detail})
+	}
+	if old.State != string(p.State) {
+		add(partnerStates[p.State], p.Fingerprint)
+	}
+	if p.Key.ID != "" && !bytes.Equal(old.Key, p.Key.Public) {
+		add(threads.AuditKeyPinned, p.Fingerprint)
+	}
+	if old.Hold != p.Hold {
+		add(threads.AuditPartnerHeld, cmp.Or(p.Hold, "let go on"))
+	}
+	if old.Paused != p.Paused {
+		add(threads.AuditPartnerPaused, map[bool]string{true: "until it is resumed", false: "resumed"}[p.Paused])
+	}
+	return entries
+}
+
+var partnerStates = map[threads.PartnerState]string{
+	threads.PartnerPending: threads.AuditPartnerAdded,
+	threads.PartnerAllowed: threads.AuditPartnerAllowed,
+	threads.PartnerBlocked: threads.AuditPartnerBlocked,
 }
 
 // NotePartner remembers a server that nobody decided about as pending, with the

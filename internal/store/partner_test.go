@@ -25,7 +25,7 @@ func TestWhatIsDecidedAndHowItGoesAreKeptApart(t *testing.T) {
 			Name: testPartner, State: threads.PartnerAllowed, Fingerprint: "ab cd", Verified: true, Hold: "paused", Added: testNow,
 			Key: threads.Key{ID: "k1", Public: ed25519.PublicKey(bytes.Repeat([]byte{7}, 32))},
 		}
-		if err := s.SavePartner(ctx, want); err != nil {
+		if err := s.SavePartner(ctx, want, testAct); err != nil {
 			t.Fatal(err)
 		}
 		want.Exchange = threads.Exchange{
@@ -39,7 +39,7 @@ func TestWhatIsDecidedAndHowItGoesAreKeptApart(t *testing.T) {
 		want.State, want.Hold = threads.PartnerBlocked, ""
 		again := want
 		again.Exchange = threads.Exchange{}
-		if err := s.SavePartner(ctx, again); err != nil {
+		if err := s.SavePartner(ctx, again, testAct); err != nil {
 			t.Fatal(err)
 		}
 		if got, err := s.Partner(ctx, testPartner); err != nil || !cmp.Equal(got, want) {
@@ -65,7 +65,7 @@ func TestPendingPartnersAreBoundedAndOthersStay(t *testing.T) {
 	onEach(t, func(t *testing.T, s *Store) {
 		ctx := context.Background()
 		allowed := threads.Partner{Name: testPartner, State: threads.PartnerAllowed}
-		if err := s.SavePartner(ctx, allowed); err != nil {
+		if err := s.SavePartner(ctx, allowed, testAct); err != nil {
 			t.Fatal(err)
 		}
 		fill := `INSERT INTO partner (name, state, key_id, fingerprint, verified, hold, added) VALUES (?, 'pending', '', '', FALSE, '', ?)`

@@ -64,12 +64,29 @@ func (s *Store) CreatePerson(ctx context.Context, n threads.NewPerson) (threads.
 		_, err = tx.ExecContext(ctx, s.bind(`
 			INSERT INTO profile (person, address, shown, zone, hours, version) VALUES (?, ?, ?, ?, '', ?)`),
 			id, n.Name+"@"+threads.ServerOf(n.ID), n.Shown, n.Zone, millis(n.Created))
-		return err
+		if err != nil {
+			return err
+		}
+		return s.audit(ctx, tx, personAdded(&n))
 	})
 	if err != nil {
 		return threads.PersonRecord{}, fmt.Errorf("create person: %w", err)
 	}
 	return s.Person(ctx, n.ID)
+}
+
+func personAdded(n *threads.NewPerson) threads.AuditEntry {
+	e := threads.AuditEntry{Act: threads.Act{Who: n.By, At: n.Created}, What: threads.AuditPersonAdded, Object: n.ID}
+	if e.Who == "" {
+		e.Who = threads.ByServer
+	}
+	switch {
+	case n.Admin:
+		e.Detail = "as an administrator"
+	case n.Bot:
+		e.Detail = "as a bot"
+	}
+	return e
 }
 
 func checkNewPerson(n *threads.NewPerson) error {
@@ -207,33 +224,43 @@ func (s *Store) Credentials(ctx context.Context, name string) (threads.PersonRec
 // SetPassword replaces the PHC string of a person of this server and revokes
 // every token of theirs.
 func (s *Store) SetPassword(ctx context.Context, person, phc string) error {
-	return s.changeAccount(ctx, person, "password = ?", phc, "")
+	return s.changeAccount(ctx, accountChange{person: person, set: "password = ?", value: phc})
 }
 
 // ChangePassword replaces the PHC string of a person of this server and ends
 // their sessions, but not the one whose token has the id keep, nor programs.
 func (s *Store) ChangePassword(ctx context.Context, person, phc, keep string) error {
-	return s.changeAccount(ctx, person, "password = ?", phc, keep)
+	return s.changeAccount(ctx, accountChange{person: person, set: "password = ?", value: phc, keep: keep})
 }
 
 // Disable keeps a person of this server from signing in and revokes every token
 // of theirs.
-func (s *Store) Disable(ctx context.Context, person string) error {
-	return s.changeAccount(ctx, person, "disabled = ?", true, "")
+func (s *Store) Disable(ctx context.Context, person string, by threads.Act) error {
+	return s.changeAccount(ctx, accountChange{person: person, set: "disabled = ?", value: true}, personChanged(person, by, "disabled"))
 }
 
 // Enable lets a disabled person sign in again.
-func (s *Store) Enable(ctx context.Context, person string) error {
-	return s.changeAccount(ctx, person, "disabled = ?", false, "")
+func (s *Store) Enable(ctx context.Context, person string, by threads.Act) error {
+	return s.changeAccount(ctx, accountChange{person: person, set: "disabled = ?", value: false}, personChanged(person, by, "enabled"))
 }
 
-// changeAccount sets a column and revokes every token of the person; where one
+func personChanged(person string, by threads.Act, how string) threads.AuditEntry {
+	return threads.AuditEntry{Act: by, What: threads.AuditPersonChanged, Object: person, Detail: how}
+}
+
+// accountChange sets a column and revokes every token of the person; where one
 // is to be kept, that and those of programs stay.
-func (s *Store) changeAccount(ctx context.Context, person, set string, value any, keep string) error {
+type accountChange struct {
+	person, set string
+	value       any
+	keep        string
+}
+
+func (s *Store) changeAccount(ctx context.Context, c accountChange, record ...threads.AuditEntry) error {
 	err := s.change(ctx, func(tx *sqlx.Tx) error {
 		var id int64
 		err := tx.GetContext(ctx, &id, s.bind(`
-			UPDATE account SET `+set+` WHERE person = (SELECT id FROM person WHERE uri = ?) RETURNING person`), value, person)
+			UPDATE account SET `+c.set+` WHERE person = (SELECT id FROM person WHERE uri = ?) RETURNING person`), c.value, c.person)
 		if errors.Is(err, sql.ErrNoRows) {
 			return notFound("person of this server")
 		}
@@ -241,8 +268,11 @@ func (s *Store) changeAccount(ctx context.Context, person, set string, value any
 			return err
 		}
 		_, err = tx.ExecContext(ctx, s.bind(`
-			DELETE FROM token WHERE person = ? AND id <> ? AND NOT (bot AND CAST(? AS text) <> '')`), id, keep, keep)
-		return err
+			DELETE FROM token WHERE person = ? AND id <> ? AND NOT (bot AND CAST(? AS text) <> '')`), id, c.keep, c.keep)
+		if err != nil {
+			return err
+		}
+		return s.audit(ctx, tx, record...)
 	})
 	if err != nil {
 		return fmt.Errorf("change account: %w", err)

@@ -14,6 +14,8 @@ import (
 
 var testNow = time.Date(2026, 11, 23, 9, 0, 0, 0, time.UTC)
 
+var testAct = threads.Act{Who: threads.ByAdmin, At: testNow}
+
 // testID is the id of the nth person of a server.
 func testID(server string, n byte) string { return threads.PersonID(server, [16]byte{15: n}) }
 

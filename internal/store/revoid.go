@@ -47,6 +47,7 @@ func (t *tx) rejudge(ch *touched, id threads.LogID) error {
 		return err
 	}
 	cut, reached := ch.channel.LowestCut(id, judged)
+	var gone withdrawn
 	for after := cut; reached; {
 		var page []*stored
 		err := t.each(func(rows *sql.Rows) error {
@@ -61,14 +62,33 @@ func (t *tx) rejudge(ch *touched, id threads.LogID) error {
 			return err
 		}
 		for _, row := range page {
+			was := row.flags & eventVoid
 			if err := t.judge(ch, row); err != nil {
 				return fmt.Errorf("judge %s: %w", row.event.ID, err)
+			}
+			if row.flags&eventVoid != was {
+				gone.add(row.event.Header.Seq)
 			}
 			after = row.event.Header.Seq
 		}
 		reached = len(page) > 0
 	}
+	if gone.events > 0 {
+		t.record(threads.ByServer, threads.AuditWithdrawn, ch.channel.ID, fmt.Sprintf(
+			"%d events of the log of %s, epoch %d, from %d to %d, are void since control event %d",
+			gone.events, id.Origin, id.Epoch, gone.first, gone.last, ch.channel.Control.Seq))
+	}
 	return t.exec("update log set judged = ? where id = ?", ch.channel.Control.Seq, log)
+}
+
+// withdrawn counts the events of a log that turned void at once.
+type withdrawn struct{ events, first, last int64 }
+
+func (w *withdrawn) add(seq int64) {
+	if w.events == 0 {
+		w.first = seq
+	}
+	w.events, w.last = w.events+1, seq
 }
 
 // judge takes back what an event did when it is void now, and lets an erasure

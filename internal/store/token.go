@@ -30,7 +30,10 @@ func (s *Store) AddToken(ctx context.Context, t threads.Token, secret string) er
 		if made, err := done.RowsAffected(); err != nil || made == 0 {
 			return errors.Join(err, notFound("person of this server"))
 		}
-		return nil
+		if t.By == "" {
+			return nil
+		}
+		return s.audit(ctx, tx, tokenEntry(threads.AuditTokenMade, threads.Act{Who: t.By, At: t.Created}, t.Person, t.ID))
 	})
 	if err != nil {
 		return fmt.Errorf("add token: %w", err)
@@ -96,8 +99,9 @@ func (s *Store) Tokens(ctx context.Context, person string, page threads.Page) ([
 	return tokens, next, nil
 }
 
-// RevokeToken ends a token of the person. NotFound where they have none with that id.
-func (s *Store) RevokeToken(ctx context.Context, person, id string) error {
+// RevokeToken ends a token of the person; it is recorded where by names
+// somebody. NotFound where they have none with that id.
+func (s *Store) RevokeToken(ctx context.Context, person, id string, by threads.Act) error {
 	if threads.CheckText(id) != nil {
 		return notFound("token")
 	}
@@ -110,6 +114,13 @@ func (s *Store) RevokeToken(ctx context.Context, person, id string) error {
 		if gone, err := done.RowsAffected(); err != nil || gone == 0 {
 			return errors.Join(err, notFound("token"))
 		}
-		return nil
+		if by.Who == "" {
+			return nil
+		}
+		return s.audit(ctx, tx, tokenEntry(threads.AuditTokenRevoked, by, person, id))
 	})
+}
+
+func tokenEntry(what string, by threads.Act, person, id string) threads.AuditEntry {
+	return threads.AuditEntry{Act: by, What: what, Object: id, Detail: "of " + person}
 }

@@ -35,7 +35,7 @@ func TestABearerActsUntilExpiryOrRevocation(t *testing.T) {
 		}
 		_, _, err = s.PersonByToken(ctx, "secret one", testNow.Add(time.Hour))
 		wantRefusal(t, err, threads.NotFound, "not_found")
-		if err := s.RevokeToken(ctx, ana.ID, "t1"); err != nil {
+		if err := s.RevokeToken(ctx, ana.ID, "t1", threads.Act{}); err != nil {
 			t.Fatal(err)
 		}
 		_, _, err = s.PersonByToken(ctx, "secret one", testNow)
@@ -67,7 +67,7 @@ func TestNobodyRevokesATokenOfAnother(t *testing.T) {
 		ctx := context.Background()
 		ana, bob := createPerson(t, s, "ana", 1), createPerson(t, s, "bob", 2)
 		addToken(t, s, ana.ID, "t1", "secret")
-		wantRefusal(t, s.RevokeToken(ctx, bob.ID, "t1"), threads.NotFound, "not_found")
+		wantRefusal(t, s.RevokeToken(ctx, bob.ID, "t1", threads.Act{}), threads.NotFound, "not_found")
 		if _, _, err := s.PersonByToken(ctx, "secret", testNow); err != nil {
 			t.Error(err)
 		}
@@ -80,9 +80,9 @@ func TestDisablingAndANewPasswordEndAllSessions(t *testing.T) {
 		ana := createPerson(t, s, "ana", 1)
 		for name, end := range map[string]func() error{
 			"password": func() error { return s.SetPassword(ctx, ana.ID, "$argon2id$new") },
-			"disable":  func() error { return s.Disable(ctx, ana.ID) },
+			"disable":  func() error { return s.Disable(ctx, ana.ID, testAct) },
 		} {
-			if err := s.Enable(ctx, ana.ID); err != nil {
+			if err := s.Enable(ctx, ana.ID, testAct); err != nil {
 				t.Fatal(err)
 			}
 			addToken(t, s, ana.ID, "t1", "secret")
@@ -95,11 +95,11 @@ func TestDisablingAndANewPasswordEndAllSessions(t *testing.T) {
 				t.Errorf("%s: tokens left: %v %v", name, tokens, err)
 			}
 		}
-		if err := s.Disable(ctx, ana.ID); err != nil {
+		if err := s.Disable(ctx, ana.ID, testAct); err != nil {
 			t.Fatal(err)
 		}
 		wantRefusal(t, s.AddToken(ctx, threads.Token{ID: "t2", Person: ana.ID, Created: testNow}, "more"), threads.NotFound, "not_found")
-		wantRefusal(t, s.Disable(ctx, testID("havel.example", 1)), threads.NotFound, "not_found")
+		wantRefusal(t, s.Disable(ctx, testID("havel.example", 1), testAct), threads.NotFound, "not_found")
 	})
 }
 

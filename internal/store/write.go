@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"time"
 
 	"meridian/threads"
 	"meridian/threads/journal"
@@ -65,6 +66,9 @@ type tx struct {
 	recalled map[journal.Key]journal.Remembered
 
 	events, messages, search, writes, erasures, outcomes bulk
+
+	at      time.Time            // when what is appended was got
+	records []threads.AuditEntry // to be written with the rest
 }
 
 // touched is a channel that the transaction changes.
@@ -155,7 +159,12 @@ func (t *tx) save() error {
 			return fmt.Errorf("save channel %s: %w", ch.channel.ID, err)
 		}
 	}
-	return nil
+	return t.store.audit(t.ctx, t.w.conn, t.records...)
+}
+
+// record has the audit log tell of what the transaction does.
+func (t *tx) record(who, what, object, detail string) {
+	t.records = append(t.records, threads.AuditEntry{Act: threads.Act{Who: who, At: t.at}, What: what, Object: object, Detail: detail})
 }
 
 // flush inserts the rows gathered so far.
