@@ -19,7 +19,7 @@ import (
 // thing as it is after it, enough to show it without a further request.
 type Event struct {
 	Cursor string    `json:"cursor" doc:"Its place in the order in which this server stored everything; good for 30 days."`
-	Type   string    `json:"type" doc:"Of the event, like message.posted; resync when the cursor is too old: read everything anew and go on from here."`
+	Type   string    `json:"type" doc:"Of the event, like message.posted; message.delivery when it changed which partner has a message of yours, told to clients that are open then and not again; resync when the cursor is too old: read everything anew and go on from here."`
 	At     time.Time `json:"at"`
 	Data   EventData `json:"data"`
 	Notify bool      `json:"notify" doc:"Whether to draw the person's attention to it now."`
@@ -30,10 +30,10 @@ type EventData struct{}
 
 // Schema is any of what Data can be.
 func (EventData) Schema(r huma.Registry) *huma.Schema {
-	s := &huma.Schema{Description: "By type: message.* and reaction.set the message, thread.* the thread, channel.* the channel, " +
+	s := &huma.Schema{Description: "By type: message.delivery what became of a message of yours at a partner, other message.* and reaction.set the message, thread.* the thread, channel.* the channel, " +
 		"member.* the member, server.removed the server, resync nothing."}
 	s.AnyOf = []*huma.Schema{
-		schemaIn[Message](r), schemaIn[Thread](r), schemaIn[Channel](r), schemaIn[MemberChange](r), schemaIn[ServerChange](r), schemaIn[Nothing](r),
+		schemaIn[Message](r), schemaIn[Thread](r), schemaIn[Channel](r), schemaIn[MemberChange](r), schemaIn[ServerChange](r), schemaIn[DeliveryChange](r), schemaIn[Nothing](r),
 	}
 	return s
 }

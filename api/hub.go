@@ -21,10 +21,11 @@ type hub struct {
 
 	mu        sync.Mutex
 	sockets   map[*socket]struct{}
-	open      int            // sockets, those being made among them
-	persons   map[string]int // sockets and long polls of each person
-	listeners int            // all of these: without any, nothing is encoded
-	arrived   chan struct{}  // holds a value when a listener came
+	polls     map[*mailbox]struct{} // of the long polls that wait
+	open      int                   // sockets, those being made among them
+	persons   map[string]int        // sockets and long polls of each person
+	listeners int                   // all of these: without any, nothing is encoded
+	arrived   chan struct{}         // holds a value when a listener came
 	closed    bool
 	stopped   chan struct{}  // closed with closed
 	ended     chan struct{}  // closed when tokens are revoked, and made anew
@@ -49,7 +50,7 @@ const (
 
 func newHub(a *API) *hub {
 	h := &hub{
-		a: a, ring: newRing(), sockets: map[*socket]struct{}{}, persons: map[string]int{},
+		a: a, ring: newRing(), sockets: map[*socket]struct{}{}, polls: map[*mailbox]struct{}{}, persons: map[string]int{},
 		arrived: make(chan struct{}, 1), stopped: make(chan struct{}), ended: make(chan struct{}), behind: make(chan struct{}, maxBehind),
 	}
 	h.writers = newWriters(a.limits.Sockets)

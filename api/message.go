@@ -53,6 +53,10 @@ type Delivery struct {
 	Remedy   string     `json:"remedy"`
 }
 
+func deliveryOf(o threads.Outcome) Delivery {
+	return Delivery{o.Partner, o.State, unlessZero(o.Since), o.Attempts, o.Error, o.Remedy}
+}
+
 // peopleOf are all whom a message names.
 func peopleOf(m *threads.MessageRecord) []string {
 	people := append([]string{m.Author}, m.Mentions...)
@@ -293,7 +297,7 @@ func (a *API) fateRoutes() {
 		outcomes, err := a.Fates.Delivery(ctx, c.person.ID, in.ID)
 		out := &deliveries{Body: make([]Delivery, len(outcomes))}
 		for i, o := range outcomes {
-			out.Body[i] = Delivery{o.Partner, o.State, unlessZero(o.Since), o.Attempts, o.Error, o.Remedy}
+			out.Body[i] = deliveryOf(o)
 		}
 		return out, unseen(err)
 	})

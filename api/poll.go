@@ -85,6 +85,8 @@ func (a *API) poll(ctx context.Context, c *caller, in *pollEvents) (*eventsOut, 
 		cursor := cursorOf(b.pos, a.clock())
 		return &eventsOut{Events{Items: []EncodedEvent{resyncEvent(cursor, a.clock())}, NextCursor: cursor}}, nil
 	}
+	told := newMailbox(c.person.ID)
+	defer a.hub.attend(told)()
 	timer := time.NewTimer(time.Duration(in.Wait) * time.Second)
 	defer timer.Stop()
 	for pos := b.pos; ; {
@@ -94,7 +96,12 @@ func (a *API) poll(ctx context.Context, c *caller, in *pollEvents) (*eventsOut, 
 			return nil, err
 		}
 		pos = through
-		if len(found) > 0 || in.Wait == 0 || !a.awaits(ctx, pos, timer.C, revoked) {
+		fates, err := a.fateEvents(ctx, c, told.take(), cursorOf(pos, a.clock()))
+		if err != nil {
+			return nil, err
+		}
+		found = append(found, fates...)
+		if len(found) > 0 || in.Wait == 0 || !a.awaits(ctx, pos, timer.C, wakes{revoked, told.filled}) {
 			return &eventsOut{Events{Items: found, NextCursor: cursorOf(pos, a.clock())}}, nil
 		}
 		if c, err = a.stillIn(ctx, c); err != nil {
@@ -103,10 +110,13 @@ func (a *API) poll(ctx context.Context, c *caller, in *pollEvents) (*eventsOut, 
 	}
 }
 
+// wakes end a wait: a token may be revoked, a message's fate has changed.
+type wakes struct{ revoked, told <-chan struct{} }
+
 // awaits blocks until there may be something after the position, or the caller's
 // token may have been revoked, here or by another node. It reports false when the
 // time is up or the server stops.
-func (a *API) awaits(ctx context.Context, pos int64, up <-chan time.Time, revoked <-chan struct{}) bool {
+func (a *API) awaits(ctx context.Context, pos int64, up <-chan time.Time, w wakes) bool {
 	last, grown := a.hub.ring.moved()
 	if last > pos {
 		return true
@@ -116,7 +126,9 @@ func (a *API) awaits(ctx context.Context, pos int64, up <-chan time.Time, revoke
 	select {
 	case <-grown:
 		return true
-	case <-revoked:
+	case <-w.revoked:
+		return true
+	case <-w.told:
 		return true
 	case <-again.C:
 		return true

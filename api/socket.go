@@ -34,8 +34,9 @@ type socket struct {
 	ended   atomic.Bool           // nothing more is sent but a close frame
 
 	writing sync.Mutex
-	live    bool  // events are sent; whoever has the socket busy owns it
-	cursor  int64 // of the newest event sent, likewise
+	told    *mailbox // what became of the caller's messages, not yet sent
+	live    bool     // events are sent; whoever has the socket busy owns it
+	cursor  int64    // of the newest event sent, likewise
 }
 
 // begin says where a socket's events go on.
@@ -191,6 +192,7 @@ func (s *socket) flush() bool {
 		}
 		s.cursor = through
 		if len(items) < batchItems {
+			s.tellFates()
 			return true
 		}
 	}

@@ -65,7 +65,7 @@ func (a *API) stream(upgrader *websocket.Upgrader, w http.ResponseWriter, r *htt
 		a.hub.leave(nil)
 		return
 	}
-	s := &socket{hub: a.hub, conn: conn, net: conn.NetConn(), made: a.clock()}
+	s := &socket{hub: a.hub, conn: conn, net: conn.NetConn(), made: a.clock(), told: newMailbox("")}
 	a.hub.adopt(s)
 	if c := exchangeOf(r.Context()).caller; c != nil {
 		if err := s.belong(context.WithoutCancel(r.Context()), c); err != nil {

@@ -35,6 +35,7 @@ func (c *Courier) takeAnswer(ctx context.Context, b *batch, a *pushAnswer, now t
 		}
 		_, v.known = stands[id]
 		c.judge(v)
+		c.judged(b, id, v.stands.standing)
 	}
 	return nil
 }

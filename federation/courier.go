@@ -49,6 +49,7 @@ type Courier struct {
 	pushes    *rate.Limiter
 	saved     time.Time
 	dirty     bool
+	fates     []threads.Fate // of messages, since the last time that delivery was written down
 	lanes     map[threads.Hash]*lane
 	acked     map[threads.Hash]map[threads.LogID]int64 // what lanes delivered beyond the cursor
 	offered   map[string]bool                          // invitations that the server knows, by id

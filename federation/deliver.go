@@ -39,6 +39,8 @@ type sent struct {
 	channel threads.Hash
 	ref     threads.Ref
 	time    threads.Time
+	message threads.Hash // where it is one
+	author  string       // of the message
 }
 
 func (b *batch) add(e *threads.Event) bool {
@@ -46,8 +48,16 @@ func (b *batch) add(e *threads.Event) bool {
 		return false
 	}
 	b.frames = AppendFrame(b.frames, e)
-	b.sent = append(b.sent, sent{e.Channel(), e.Header.Ref(), e.Header.Time})
+	b.sent = append(b.sent, sentOf(e))
 	return true
+}
+
+func sentOf(e *threads.Event) sent {
+	s := sent{channel: e.Channel(), ref: e.Header.Ref(), time: e.Header.Time}
+	if e.Header.Type == threads.TypeMessagePosted {
+		s.message, s.author = e.ID, e.Header.Actor
+	}
+	return s
 }
 
 // frameSize is how many bytes the frame of an event takes, or a few more.
@@ -197,6 +207,9 @@ func (c *Courier) queueBatch(ctx context.Context) (*batch, error) {
 		if v == undecided || v == visible && !b.add(e.Event) {
 			return b, nil
 		}
+		if e.Event.Header.Seq <= c.acked[e.Event.Channel()][e.Event.Header.LogID()] {
+			c.delivered(e.Event)
+		}
 		b.taken++
 		b.cursor = e.Pos
 	}
@@ -337,12 +350,14 @@ func (c *Courier) notPushed(ctx context.Context, b *batch, cause error, now time
 	if !rejected(cause) {
 		if c.suspected++; c.suspected < 3 {
 			c.queue.rewind()
+			c.delayed(b, cause)
 			return cause
 		}
 	}
 	c.suspected = 0
 	if len(b.lanes) == 1 && b.lanes[0].alone {
 		c.park(b.lanes[0], now, threads.ChannelRejected, firstBytes(cause.Error(), 300), "compare the versions of both servers; `partner retry` tries again at once")
+		c.judged(b, b.lanes[0].Channel, standing{})
 		return nil
 	}
 	for _, l := range b.lanes {

@@ -40,6 +40,10 @@ type Options struct {
 	// are *threads.Error.
 	Do func(ctx context.Context, o Order) error
 
+	// Told takes what became of messages of this server at partners; nil for nobody. It must not
+	// block.
+	Told func(fates []threads.Fate)
+
 	Transport http.RoundTripper
 	Clock     func() time.Time
 	Jitter    func() float64 // uniform in [0, 1)

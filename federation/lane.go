@@ -75,8 +75,10 @@ func (c *Courier) rewind(ctx context.Context, s standing, now time.Time) error {
 	}
 	known := c.lanes[s.Channel] != nil
 	l := c.lane(ch, now)
+	had := maps.Clone(l.have)
 	if further := l.stands(s, c.x.Server); further && known {
 		l.State, l.retryAt, l.Attempts = threads.ChannelBehind, time.Time{}, 0
+		return c.fetched(ctx, l, had)
 	}
 	return nil
 }

@@ -38,6 +38,7 @@ type site struct {
 	store    *store.Store
 	journal  *journal.Journal
 	exchange *federation.Exchange
+	fates    fates
 	failing  atomic.Bool // channels cannot be looked up, until a step has failed for it
 	now      func() time.Time
 	stop     func()
@@ -153,6 +154,7 @@ func (s *site) open() {
 			_, err := s.journal.Do(ctx, journal.Request{Actor: o.Actor, Key: o.Key, Now: o.Now, Command: o.Command})
 			return err
 		},
+		Told:      s.fates.told,
 		Transport: federation.NewTransport([]netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}, nil),
 		Clock:     s.now, Jitter: func() float64 { return 0.5 }, NewID: uuid.NewString,
 		Log: slog.New(slog.NewTextHandler(s.logTo(), nil)), Software: "test",

@@ -165,6 +165,7 @@ func (c *Courier) Flush(ctx context.Context) error {
 		return err
 	}
 	c.dirty = false
+	c.tell()
 	return nil
 }
 

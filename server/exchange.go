@@ -24,6 +24,7 @@ func (s *Server) federationOptions(key ed25519.PrivateKey, version string, recen
 		Journal: s.journal, Logs: recent, Neighbours: s.store, Partners: s.store,
 		Deliveries: s.store, Invitations: s.store, People: s.store,
 		Do:        s.carryOut,
+		Told:      func(fates []threads.Fate) { s.api.Told(fates) },
 		Transport: federation.NewTransport(s.config.Federation.AllowNetworks, nil),
 		Clock:     s.clock,
 		Jitter:    rand.Float64,

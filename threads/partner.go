@@ -40,6 +40,15 @@ type Exchange struct {
 	Versions   []int64       // protocol versions that it speaks
 }
 
+// States of a message at a partner.
+const (
+	OutcomeQueued    = "queued" // and tried again for ever
+	OutcomeDelivered = "delivered"
+	OutcomeRejected  = "rejected" // by the partner, as it is
+	OutcomeParked    = "parked"   // the partner takes nothing of the channel
+	OutcomeRemoved   = "removed"  // the partner is no member any more
+)
+
 // States of a channel at a partner, kept only while the channel is not abreast.
 const (
 	ChannelBehind   = "behind"   // it has less than Cursor says: more is to be sent

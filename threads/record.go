@@ -97,6 +97,13 @@ type Entry struct {
 	Filled bool // the event stands further back: here its content came, which was missing
 }
 
+// Fate is a message of this server whose outcome at a partner has changed.
+type Fate struct {
+	Message, Channel Hash
+	Author           string
+	Outcome
+}
+
 // Outcome is what became of a message at one partner.
 type Outcome struct {
 	Partner  string

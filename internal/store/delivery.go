@@ -8,15 +8,6 @@ import (
 	"meridian/threads"
 )
 
-// States of a message at a partner.
-const (
-	stateQueued    = "queued"
-	stateDelivered = "delivered"
-	stateRejected  = "rejected"
-	stateParked    = "parked"
-	stateRemoved   = "removed"
-)
-
 // receiver is a server of a message's channel and what is known of it as a partner.
 type receiver struct {
 	Server, State, Hold, Error, Remedy        string // of the partner
@@ -79,13 +70,13 @@ func sees(c *threads.Channel, server string, at threads.Ref) bool {
 const maxServers = 1000
 
 func (r *receiver) outcome(m *messageItem, written time.Time) threads.Outcome {
-	o := threads.Outcome{Partner: r.Server, State: stateQueued, Since: written, Attempts: r.Attempts, Error: r.Error, Remedy: r.Remedy}
+	o := threads.Outcome{Partner: r.Server, State: threads.OutcomeQueued, Since: written, Attempts: r.Attempts, Error: r.Error, Remedy: r.Remedy}
 	behind := r.ChannelState != "" && (m.Epoch > r.Epoch || m.Epoch == r.Epoch && m.Seq > r.Have)
 	switch {
 	case r.Removed != 0:
-		return threads.Outcome{Partner: r.Server, State: stateRemoved}
+		return threads.Outcome{Partner: r.Server, State: threads.OutcomeRemoved}
 	case r.Cursor >= m.Pos && !behind:
-		return threads.Outcome{Partner: r.Server, State: stateDelivered}
+		return threads.Outcome{Partner: r.Server, State: threads.OutcomeDelivered}
 	case r.State == string(threads.PartnerBlocked):
 		o.Error, o.Remedy = "this server exchanges nothing with it", "an administrator here can allow it"
 	case r.Hold != "":
@@ -106,10 +97,10 @@ func (r *receiver) inTrouble(m *messageItem, o threads.Outcome) threads.Outcome 
 	}
 	switch r.ChannelState {
 	case threads.ChannelParked:
-		o.State, o.Since = stateParked, instant(r.Since)
+		o.State, o.Since = threads.OutcomeParked, instant(r.Since)
 	case threads.ChannelRejected:
 		if m.Epoch == r.Epoch && m.Seq == r.Have+1 {
-			o.State, o.Since = stateRejected, instant(r.Since)
+			o.State, o.Since = threads.OutcomeRejected, instant(r.Since)
 		}
 	}
 	return o
