@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 
@@ -31,6 +32,8 @@ type hub struct {
 	ended     chan struct{}  // closed when tokens are revoked, and made anew
 	tasks     sync.WaitGroup // sockets
 	behind    chan struct{}  // holds a value for each socket that reads the journal
+	suspect   chan struct{}  // holds a value when there are suspects
+	suspects  []string       // people whose tokens another node may have revoked
 }
 
 const (
@@ -52,6 +55,7 @@ func newHub(a *API) *hub {
 	h := &hub{
 		a: a, ring: newRing(), sockets: map[*socket]struct{}{}, polls: map[*mailbox]struct{}{}, persons: map[string]int{},
 		arrived: make(chan struct{}, 1), stopped: make(chan struct{}), ended: make(chan struct{}), behind: make(chan struct{}, maxBehind),
+		suspect: make(chan struct{}, 1),
 	}
 	h.writers = newWriters(a.limits.Sockets)
 	return h
@@ -220,6 +224,26 @@ func (h *hub) revoke(matches func(*caller) bool) {
 	})
 }
 
+// suspectPerson has the sockets and long polls of a person ask soon whether they
+// are still let in.
+func (h *hub) suspectPerson(id string) {
+	h.mu.Lock()
+	h.suspects = append(h.suspects, id)
+	h.mu.Unlock()
+	select {
+	case h.suspect <- struct{}{}:
+	default: // a look is due already
+	}
+	h.revoke(func(*caller) bool { return false })
+}
+
+func (h *hub) suspected() (people []string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	people, h.suspects = h.suspects, nil
+	return people
+}
+
 // expel ends the sockets of people who were removed from a channel, so that
 // they read anew what they are in.
 func (h *hub) expel(items []*item) {
@@ -244,6 +268,10 @@ func (h *hub) sweep(ctx context.Context) {
 		select {
 		case <-ctx.Done():
 			return
+		case <-h.suspect:
+			people := h.suspected()
+			h.recheck(ctx, h.a.clock(), func(c *caller) bool { return slices.Contains(people, c.person.ID) })
+			continue
 		case <-tick.C:
 		}
 		now := h.a.clock()

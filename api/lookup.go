@@ -63,6 +63,15 @@ func (n *names) addresses(ctx context.Context, ids ...string) (map[string]string
 	return found, nil
 }
 
+// forget drops the address of one person, of all for "".
+func (n *names) forget(person string) {
+	if person == "" {
+		n.known.Purge()
+		return
+	}
+	n.known.Remove(person)
+}
+
 // places remembers in which channel a thread or message stands, and in which
 // thread a message does: that never changes.
 type places struct {

@@ -95,6 +95,17 @@ func (a *API) Revoked(person string) {
 	a.revoked(func(c *caller) bool { return c.person.ID == person })
 }
 
+// Elsewhere must be called when another node of this organisation has changed a
+// person's account, tokens or profile, with "" when it may have changed anybody's:
+// who they are is looked up again, and sockets whose token was revoked end.
+func (a *API) Elsewhere(person string) {
+	a.sessions.forget(func(c *caller) bool { return person == "" || c.person.ID == person })
+	a.names.forget(person)
+	if person != "" { // of all sockets the next sweep asks
+		a.hub.suspectPerson(person)
+	}
+}
+
 // revoked shuts out at once what a change in the store has revoked: requests
 // and open sockets.
 func (a *API) revoked(matches func(*caller) bool) {

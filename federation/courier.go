@@ -40,9 +40,16 @@ type Courier struct {
 	rate     *rate.Limiter         // of its exchanges
 	busy     map[threads.Hash]bool // channels of the batch that is being pushed
 	state    threads.Exchange
-	current  bool // state is no older than what is written down
+	current  bool      // state is no older than what is written down
+	held     bool      // this node takes the steps, where there are several
+	told     time.Time // when another node was told last that the server made a request
 
-	// What follows belongs to Step alone.
+	stepping // belongs to Step alone
+}
+
+// stepping is what a courier knows from step to step.
+type stepping struct {
+	fence     threads.Fence // under which it writes
 	loaded    bool
 	pinned    ed25519.PublicKey // nil for a member server that is no partner
 	measured  time.Time
@@ -70,6 +77,14 @@ type Courier struct {
 	anew      bool // the next comparison takes every channel for different
 }
 
+func newStepping(f threads.Fence) stepping {
+	return stepping{
+		fence: f, pushes: rate.NewLimiter(pushRate, pushBurst),
+		lanes: map[threads.Hash]*lane{}, wants: map[threads.Hash]*want{}, acked: map[threads.Hash]map[threads.LogID]int64{},
+		offered: map[string]bool{}, deep: map[threads.Hash]time.Time{},
+	}
+}
+
 // inbox is what handlers leave for the next step.
 type inbox struct {
 	claims  map[threads.Hash]claim // what the server says that it has
@@ -89,9 +104,7 @@ func (x *Exchange) courier(name string) *Courier {
 	if c == nil {
 		c = &Courier{
 			x: x, name: name, woken: make(chan struct{}, 1), busy: map[threads.Hash]bool{},
-			lanes: map[threads.Hash]*lane{}, wants: map[threads.Hash]*want{}, acked: map[threads.Hash]map[threads.LogID]int64{},
-			offered: map[string]bool{}, deep: map[threads.Hash]time.Time{},
-			rate: rate.NewLimiter(rate.Limit(x.Rate), rateBurst*x.Rate), pushes: rate.NewLimiter(pushRate, pushBurst),
+			rate: rate.NewLimiter(rate.Limit(x.Rate), rateBurst*x.Rate), stepping: newStepping(threads.Fence{}),
 		}
 		x.couriers[name] = c
 	}
@@ -154,26 +167,18 @@ func (c *Courier) wake() {
 	}
 }
 
-// leaveNote changes the inbox and wakes the courier.
-func (c *Courier) leaveNote(change func(*inbox)) {
-	c.mu.Lock()
-	change(&c.inbox)
-	c.mu.Unlock()
-	c.wake()
-}
-
 // rouse ends any back-off: the server gave a sign of life.
-func (c *Courier) rouse() { c.leaveNote(func(i *inbox) { i.roused = true }) }
+func (c *Courier) rouse() { c.hint(Hint{Roused: true}) }
 
 // write has the server written to about invitations.
-func (c *Courier) write() { c.leaveNote(func(i *inbox) { i.roused, i.letters = true, true }) }
+func (c *Courier) write() { c.hint(Hint{Roused: true, Letters: true}) }
 
 // retry ends any back-off and tries parked channels again.
-func (c *Courier) retry() { c.leaveNote(func(i *inbox) { i.roused, i.retry = true, true }) }
+func (c *Courier) retry() { c.hint(Hint{Roused: true, Retry: true}) }
 
 // resync is retry, and has every shared channel compared and fetched again.
 func (c *Courier) resync() {
-	c.leaveNote(func(i *inbox) { i.roused, i.retry, i.anew = true, true, true })
+	c.hint(Hint{Roused: true, Retry: true, Anew: true})
 }
 
 // claim is what the server says that it has of a channel, and whether it is just being given more.
@@ -185,15 +190,7 @@ type claim struct {
 // claimed takes note of what the server says that it has of a channel, unless that channel is being
 // pushed to it: then the answer to the push is newer.
 func (c *Courier) claimed(s standing, given bool) {
-	c.leaveNote(func(i *inbox) {
-		if c.busy[s.Channel] {
-			return
-		}
-		if i.claims == nil {
-			i.claims = map[threads.Hash]claim{}
-		}
-		i.claims[s.Channel] = claim{s, given}
-	})
+	c.hint(Hint{Claim: &s, Given: given})
 }
 
 // admit counts an exchange of the server in, unless too many are being answered or came lately; then
@@ -219,12 +216,18 @@ func (c *Courier) leave() {
 
 // heardFrom notes an authenticated request of the server; it ends a back-off.
 func (c *Courier) heardFrom(now time.Time) {
+	c.x.metrics.contact(c.name, "in", now)
 	c.mu.Lock()
 	c.state.ContactIn = now
 	failing := c.state.Attempts > 0
+	pass := c.x.Tell != nil && !c.held && now.Sub(c.told).Abs() >= heardEvery
+	if pass {
+		c.told = now
+	}
 	c.mu.Unlock()
-	c.x.metrics.contact(c.name, "in", now)
-	if failing {
+	if pass {
+		c.x.relay(c.name, Hint{Heard: now})
+	} else if failing {
 		c.rouse()
 	}
 }

@@ -22,7 +22,7 @@ const ProtocolVersion = 1
 // exchangeTime is the total deadline of one exchange, either way.
 const exchangeTime = 30 * time.Second
 
-// Options are what an Exchange is made of. All fields but Open, Rate and Registry are required.
+// Options are what an Exchange is made of. All fields but Open, Rate, Tell and Registry are required.
 type Options struct {
 	Server string // this server's canonical name
 	Key    ed25519.PrivateKey
@@ -39,6 +39,8 @@ type Options struct {
 	// Do carries out an order through the journal and returns after it is durable; its refusals
 	// are *threads.Error.
 	Do func(ctx context.Context, o Order) error
+	// Tell has the other nodes of this organisation call Hinted; nil where there are none.
+	Tell func(ctx context.Context, server string, hint []byte) error
 
 	// Told takes what became of messages of this server at partners; nil for nobody. It must not
 	// block.

@@ -39,12 +39,7 @@ type note struct {
 
 // want has the channel fetched from the server.
 func (c *Courier) want(channel threads.Hash, n note) {
-	c.leaveNote(func(i *inbox) {
-		if i.wants == nil {
-			i.wants = map[threads.Hash]note{}
-		}
-		i.wants[channel] = n
-	})
+	c.hint(Hint{Want: channel, Soon: n.soon, Tried: n.tried})
 }
 
 func (c *Courier) takeWants(notes map[threads.Hash]note, now time.Time) {

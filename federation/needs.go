@@ -55,17 +55,18 @@ type Partners interface {
 	NotePartner(ctx context.Context, name, fingerprint string, now time.Time) (threads.Partner, error)
 }
 
-// Deliveries keeps how far each partner has been served, so that a restart goes on from there.
+// Deliveries keeps how far each partner has been served, so that a restart goes on from there. What is
+// written under a fence that another node has passed is refused.
 type Deliveries interface {
 	// SaveExchange replaces how it goes with a partner, its cursor included.
-	SaveExchange(ctx context.Context, name string, e threads.Exchange) error
+	SaveExchange(ctx context.Context, f threads.Fence, name string, e threads.Exchange) error
 	// PartnerChannels lists the channels that are not abreast at the partner, by id.
 	PartnerChannels(ctx context.Context, partner string, page threads.Page) ([]threads.PartnerChannel, string, error)
-	SavePartnerChannel(ctx context.Context, c threads.PartnerChannel) error
+	SavePartnerChannel(ctx context.Context, f threads.Fence, c threads.PartnerChannel) error
 	// Backlog is what lies beyond the cursor that was saved last.
 	Backlog(ctx context.Context, partner string) (threads.Backlog, error)
 	// ClearPartnerChannel says that the channel is abreast at the partner.
-	ClearPartnerChannel(ctx context.Context, partner string, channel threads.Hash) error
+	ClearPartnerChannel(ctx context.Context, f threads.Fence, partner string, channel threads.Hash) error
 }
 
 // Invitations keeps who was asked to join what.

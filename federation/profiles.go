@@ -118,7 +118,7 @@ func (x *Exchange) peopleOf(ctx context.Context, server string, channels map[str
 }
 
 // learn has the profiles of the server's people asked for.
-func (c *Courier) learn() { c.leaveNote(func(i *inbox) { i.unknown = true }) }
+func (c *Courier) learn() { c.hint(Hint{Unknown: true}) }
 
 // learnProfiles asks the server for the newest profiles of its people in shared channels, when that is
 // due. It may not know yet that a channel is shared: then it is asked again soon, and later less

@@ -28,6 +28,7 @@ type Recent struct {
 	bytes   int
 	after   int64 // beyond this position, up to last, all own events are in entries
 	last    int64
+	heard   int64 // newest position that another node wrote
 }
 
 // NewRecent is Recent of a server, empty, before its logs.
@@ -54,11 +55,30 @@ func (r *Recent) Committed(entries []threads.Entry) {
 			r.bytes += frameSize(e.Event)
 		}
 	}
+	if r.heard > r.last {
+		r.empty(r.heard)
+	}
 	for len(r.entries) > maxRecent || r.bytes > maxRecentBytes {
 		r.after = r.entries[0].Pos
 		r.bytes -= frameSize(r.entries[0].Event)
 		r.entries = r.entries[1:]
 	}
+}
+
+// Elsewhere says that another node of this organisation has written up to the position.
+func (r *Recent) Elsewhere(last int64) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.heard = max(r.heard, last); last > r.last {
+		r.empty(last)
+	}
+}
+
+// Lost says that other nodes may have written anything.
+func (r *Recent) Lost() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.empty(r.last)
 }
 
 // empty forgets everything up to the position.

@@ -144,14 +144,14 @@ func (c *Courier) Flush(ctx context.Context) error {
 			continue
 		}
 		l.newest(c.x.Server)
-		if err := c.x.Deliveries.SavePartnerChannel(ctx, l.PartnerChannel); err != nil {
+		if err := c.x.Deliveries.SavePartnerChannel(ctx, c.fence, l.PartnerChannel); err != nil {
 			return err
 		}
 		l.dirty, l.stored = false, true
 	}
 	for _, id := range c.closed {
 		if c.lanes[id] == nil {
-			if err := c.x.Deliveries.ClearPartnerChannel(ctx, c.name, id); err != nil {
+			if err := c.x.Deliveries.ClearPartnerChannel(ctx, c.fence, c.name, id); err != nil {
 				return err
 			}
 		}
@@ -161,7 +161,7 @@ func (c *Courier) Flush(ctx context.Context) error {
 	c.state.Cursor = c.queue.cursor
 	state := c.state
 	c.mu.Unlock()
-	if err := c.x.Deliveries.SaveExchange(ctx, c.name, state); err != nil {
+	if err := c.x.Deliveries.SaveExchange(ctx, c.fence, c.name, state); err != nil {
 		return err
 	}
 	c.dirty = false

@@ -81,5 +81,15 @@ type entries struct {
 	journal *journal.Journal
 }
 
+// Entries reads on in the journal. What is known of channels afterwards is not
+// older than what was read, whichever node wrote it.
+func (e entries) Entries(ctx context.Context, after int64, limit int) ([]threads.Entry, error) {
+	read, err := e.Store.Entries(ctx, after, limit)
+	if n := len(read); n > 0 {
+		e.journal.Reached(read[n-1].Pos)
+	}
+	return read, err
+}
+
 // Changed is closed at the next commit.
 func (e entries) Changed() <-chan struct{} { return e.journal.Changed() }

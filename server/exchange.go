@@ -17,14 +17,15 @@ import (
 )
 
 // federationOptions are the parts that reach partners and what they reach here.
-func (s *Server) federationOptions(key ed25519.PrivateKey, version string, recent *federation.Recent) federation.Options {
+func (s *Server) federationOptions(key ed25519.PrivateKey, version string) federation.Options {
 	return federation.Options{
 		Server: s.config.Server(), Key: key, Open: s.config.Federation.Mode == config.Open,
 		Rate:    s.config.Limits.PartnerRate,
-		Journal: s.journal, Logs: recent, Neighbours: s.store, Partners: s.store,
+		Journal: s.journal, Logs: s.recent, Neighbours: s.store, Partners: s.store,
 		Deliveries: s.store, Invitations: s.store, People: s.store,
 		Do:        s.carryOut,
 		Told:      func(fates []threads.Fate) { s.api.Told(fates) },
+		Tell:      s.hintNodes(),
 		Transport: federation.NewTransport(s.config.Federation.AllowNetworks, nil),
 		Clock:     s.clock,
 		Jitter:    rand.Float64,
@@ -94,7 +95,10 @@ func (r *roster) step(ctx context.Context, now time.Time) (time.Time, error) {
 	for _, c := range couriers {
 		if r.served[c.Name()] == nil {
 			r.served[c.Name()] = c
-			r.runner.start(r.ctx, step{name: "exchange with " + c.Name(), do: c.Step, changed: r.journal.Changed, woken: c.Woken()})
+			r.runner.start(r.ctx, step{
+				name: "exchange with " + c.Name(), do: c.Step, changed: r.journal.Changed, woken: c.Woken(),
+				once: true, taken: c.Take, left: c.Leave,
+			})
 		}
 	}
 	return now.Add(rosterEvery), nil

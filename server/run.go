@@ -96,30 +96,23 @@ func (s *Server) start(ctx context.Context) work {
 	}()
 	stepping, endSteps := context.WithCancel(ctx)
 	r := &runner{clock: s.clock, log: s.log}
+	endNode := func() {}
+	if s.store.Nodes() {
+		endNode = s.beNode(ctx, r)
+	}
 	who := &roster{Server: s, runner: r, ctx: stepping, served: map[string]*federation.Courier{}}
 	r.start(stepping, step{name: "list partners", do: who.step, changed: s.journal.Changed})
 	r.start(stepping, step{name: "try writing", do: s.tryWriting, woken: s.health.doubt})
-	r.start(stepping, step{name: "settle", do: s.settle})
-	r.start(stepping, step{name: "forget outcomes", do: s.forget})
-	r.start(stepping, step{name: "name heads", do: s.nameHeads})
+	r.start(stepping, step{name: "settle", do: (&settler{journal: s.journal}).step, woken: s.settleNow})
+	r.start(stepping, step{name: "forget outcomes", do: s.forget, once: true})
+	r.start(stepping, step{name: "name heads", do: s.nameHeads, once: true})
 	if s.certificate != nil && s.certificate.authority == nil {
 		r.start(stepping, step{name: "renew certificate", do: s.renew})
 	}
 	return work{
 		endSockets: func() { endSockets(); <-carried },
-		endSteps:   func() { endSteps(); r.wait(); who.flush(ctx) },
+		endSteps:   func() { endSteps(); r.wait(); who.flush(ctx); endNode() },
 	}
-}
-
-// settleEvery is how often events that wait are looked at without a new one;
-// metAfter is when a dependency that nobody supplied counts as met.
-const (
-	settleEvery = 10 * time.Second
-	metAfter    = time.Hour
-)
-
-func (s *Server) settle(ctx context.Context, now time.Time) (time.Time, error) {
-	return now.Add(settleEvery), s.journal.Settle(ctx, now, metAfter)
 }
 
 // Outcomes of requests are remembered for keepOutcomes, so that a client's

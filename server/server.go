@@ -49,6 +49,8 @@ type Server struct {
 	journal    *journal.Journal
 	federation *federation.Exchange
 	api        *api.API
+	recent     *federation.Recent
+	settleNow  chan struct{} // receives when what waits may have come through another node
 	health     health
 	// certificate is shown to people and partners; nil where a proxy does that.
 	certificate *certificate
@@ -68,11 +70,11 @@ func New(ctx context.Context, o Options) (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("data_dir: %w", err)
 	}
-	s := &Server{config: o.Config, log: o.Log, clock: o.Clock, registry: o.Registry}
+	s := &Server{config: o.Config, log: o.Log, clock: o.Clock, registry: o.Registry, settleNow: make(chan struct{}, 1)}
 	if s.store, err = store.Open(ctx, store.Options{URL: o.Config.Database, Server: o.Config.Server()}); err != nil {
 		return nil, fmt.Errorf("database: %w", err)
 	}
-	if err := s.store.Claim(ctx); err != nil {
+	if err := s.store.Join(ctx); err != nil {
 		return nil, errors.Join(fmt.Errorf("database: %w", err), s.Close())
 	}
 	if err := s.build(key, o.Version); err != nil {
@@ -109,7 +111,7 @@ func (s *Server) build(key ed25519.PrivateKey, version string) error {
 	public := key.Public().(ed25519.PublicKey)
 	name := s.config.Server()
 	s.health.ping, s.health.doubt = s.store.Ping, make(chan struct{}, 1)
-	recent := federation.NewRecent(name, logs{s.store})
+	s.recent = federation.NewRecent(name, logs{s.store})
 	s.journal = journal.New(journal.Options{
 		Store: s.store,
 		Pen: threads.Pen{
@@ -122,10 +124,10 @@ func (s *Server) build(key ed25519.PrivateKey, version string) error {
 		Failed: s.health.doubts,
 		Committed: func(c journal.Commit) {
 			metrics.committed(c)
-			recent.Committed(entriesOf(c))
+			s.recent.Committed(entriesOf(c))
 		},
 	})
-	if s.federation, err = federation.New(s.federationOptions(key, version, recent)); err != nil {
+	if s.federation, err = federation.New(s.federationOptions(key, version)); err != nil {
 		return err
 	}
 	s.api, err = api.New(s.apiOptions(version))

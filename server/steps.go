@@ -5,6 +5,8 @@ import (
 	"log/slog"
 	"sync"
 	"time"
+
+	"meridian/threads"
 )
 
 // step is work that is done whenever there is some: by a follower that reads on
@@ -18,6 +20,12 @@ type step struct {
 	// either may be nil.
 	changed func() <-chan struct{}
 	woken   <-chan struct{}
+	// once says that one node of the organisation does it at a time. taken is
+	// called before this one begins, left when it has ended because another one may
+	// have begun; either may be nil.
+	once  bool
+	taken func(threads.Fence)
+	left  func()
 }
 
 // Waits of the runner between two calls of one step.
@@ -32,12 +40,37 @@ const (
 type runner struct {
 	clock func() time.Time
 	log   *slog.Logger
-	all   sync.WaitGroup
+	// leases say which steps this node does; nil where there are no other nodes.
+	leases *leases
+	all    sync.WaitGroup
 }
 
 // start calls the step until ctx is done.
 func (r *runner) start(ctx context.Context, s step) {
-	r.all.Go(func() { r.run(ctx, s) })
+	r.all.Go(func() {
+		if s.once && r.leases != nil {
+			r.inTurn(ctx, s)
+		} else {
+			r.run(ctx, s)
+		}
+	})
+}
+
+// inTurn runs the step whenever it is this node's turn.
+func (r *runner) inTurn(ctx context.Context, s step) {
+	for {
+		h, ok := r.leases.wait(ctx, s.name)
+		if !ok {
+			return
+		}
+		if s.taken != nil {
+			s.taken(h.fence)
+		}
+		r.run(h.ctx, s)
+		if s.left != nil && ctx.Err() == nil {
+			s.left()
+		}
+	}
 }
 
 // wait returns when every step has ended.

@@ -178,6 +178,9 @@ func (t *tx) Find(channel, id threads.Hash) (threads.Target, error) {
 		if err != nil {
 			return target, fmt.Errorf("look up message %s: %w", id, err)
 		}
+		if len(thread) == 0 { // its content is not held yet; it may come through another node
+			return target, nil
+		}
 		target.Thread, target.ReplyTo = hashOf(thread), hashOf(parent)
 	}
 	t.w.names.targets.Add(objectKey{ch, id}, target)

@@ -17,7 +17,7 @@ func (w readable) partner(change func(*threads.Partner)) {
 	if err := w.s.SavePartner(context.Background(), p, testAct); err != nil {
 		w.t.Fatalf("%v", err)
 	}
-	if err := w.s.SaveExchange(context.Background(), testPartner, p.Exchange); err != nil {
+	if err := w.s.SaveExchange(context.Background(), threads.Fence{}, testPartner, p.Exchange); err != nil {
 		w.t.Fatalf("%v", err)
 	}
 }
@@ -65,14 +65,14 @@ func TestDeliveryIsDerivedFromWhatThePartnerHas(t *testing.T) {
 			Partner: testPartner, Channel: w.c.ID, State: threads.ChannelRejected, Epoch: first.Header.Epoch,
 			Have: first.Header.Seq, Since: testNow, Attempts: 2, Error: "refused", Remedy: "look",
 		}
-		if err := w.s.SavePartnerChannel(ctx, trouble); err != nil {
+		if err := w.s.SavePartnerChannel(ctx, threads.Fence{}, trouble); err != nil {
 			t.Fatal(err)
 		}
 		want("applied there", first, threads.Outcome{State: "delivered"})
 		want("rejected", second, threads.Outcome{State: "rejected", Since: testNow, Attempts: 2, Error: "refused", Remedy: "look"})
 		want("after the rejected one", third, threads.Outcome{State: "queued", Since: written(third), Attempts: 2, Error: "refused", Remedy: "look"})
 		trouble.State = threads.ChannelParked
-		if err := w.s.SavePartnerChannel(ctx, trouble); err != nil {
+		if err := w.s.SavePartnerChannel(ctx, threads.Fence{}, trouble); err != nil {
 			t.Fatal(err)
 		}
 		want("parked", third, threads.Outcome{State: "parked", Since: testNow, Attempts: 2, Error: "refused", Remedy: "look"})
@@ -116,7 +116,7 @@ func TestTheBacklogIsWhatLiesBeyondThePartnersCursor(t *testing.T) {
 		w.posted(w.havel, w.jan, thread.ID, "not ours")
 		w.fed(w.do(w.kobo, w.ana, threads.ChangeRole{Channel: w.c.ID, Person: w.ben, Role: threads.RoleReader})...)
 		want(3, testNow)
-		err = w.s.SavePartnerChannel(ctx, threads.PartnerChannel{
+		err = w.s.SavePartnerChannel(ctx, threads.Fence{}, threads.PartnerChannel{
 			Partner: testPartner, Channel: w.c.ID, State: threads.ChannelBehind, Epoch: thread.Header.Epoch, Have: 1, Since: testNow,
 		})
 		if err != nil {

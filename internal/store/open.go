@@ -7,6 +7,7 @@ package store
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"net/url"
@@ -35,7 +36,8 @@ type Store struct {
 	prepared prepared // on readers
 	writers  *sqlx.DB // on SQLite the one connection that writes
 	release  func() error
-	claim    *sqlx.Conn // holds the claim on a PostgreSQL database
+	dsn      string // of PostgreSQL
+	node     string // tells this node from the others on one PostgreSQL
 
 	pen    sync.Mutex // held by whoever writes to the journal; on SQLite by whoever writes
 	writer *writer    // guarded by pen
@@ -45,7 +47,7 @@ type Store struct {
 // Open opens the database, creating or upgrading its schema. On SQLite it
 // refuses a database that another process has open.
 func Open(ctx context.Context, o Options) (*Store, error) {
-	s := &Store{server: o.Server}
+	s := &Store{server: o.Server, node: rand.Text()}
 	scheme, rest, _ := strings.Cut(o.URL, ":")
 	var err error
 	switch scheme {
@@ -80,10 +82,6 @@ func (s *Store) Close() error {
 	if s.writer != nil {
 		errs = append(errs, s.writer.close())
 		s.writer = nil
-	}
-	if s.claim != nil {
-		errs = append(errs, ignoreDone(s.claim.Close()))
-		s.claim = nil
 	}
 	for _, db := range []*sqlx.DB{s.readers, s.writers} {
 		if db != nil {

@@ -111,7 +111,7 @@ func (s *Store) SavePartner(ctx context.Context, p threads.Partner, by threads.A
 			ON CONFLICT (name) DO UPDATE SET state = excluded.state, key_id = excluded.key_id, key = excluded.key,
 				fingerprint = excluded.fingerprint, verified = excluded.verified, hold = excluded.hold, paused = excluded.paused`),
 			p.Name, p.State, p.Key.ID, []byte(p.Key.Public), p.Fingerprint, p.Verified, p.Hold, millis(p.Added), p.Paused)
-		if err != nil {
+		if err := errors.Join(err, s.tell(ctx, tx, News{Partner: p.Name})); err != nil {
 			return err
 		}
 		return s.audit(ctx, tx, partnerEntries(&old, &p, by)...)
@@ -180,13 +180,14 @@ func (s *Store) NotePartner(ctx context.Context, name, fingerprint string, now t
 }
 
 // SaveExchange replaces how it goes with a partner, its delivery cursor
-// included. A partner that is not known is left unknown.
-func (s *Store) SaveExchange(ctx context.Context, name string, x threads.Exchange) error {
+// included. A partner that is not known is left unknown. Like the other writes
+// under a fence it is ErrFenced once another node has taken the step over.
+func (s *Store) SaveExchange(ctx context.Context, f threads.Fence, name string, x threads.Exchange) error {
 	versions := make([]string, len(x.Versions))
 	for i, v := range x.Versions {
 		versions[i] = strconv.FormatInt(v, 10)
 	}
-	err := s.change(ctx, func(tx *sqlx.Tx) error {
+	err := s.guarded(ctx, f, func(tx *sqlx.Tx) error {
 		_, err := tx.ExecContext(ctx, s.bind(`
 			UPDATE partner SET contact_in = ?, contact_out = ?, error = ?, remedy = ?, attempts = ?, next_try = ?,
 				clock_diff = ?, journal = ?, versions = ?, reason = ?, certificate = ? WHERE name = ?`),
@@ -202,10 +203,10 @@ func (s *Store) SaveExchange(ctx context.Context, name string, x threads.Exchang
 
 // SavePartnerChannel makes or replaces the row of a channel that is behind,
 // parked or rejected at a partner.
-func (s *Store) SavePartnerChannel(ctx context.Context, c threads.PartnerChannel) error {
+func (s *Store) SavePartnerChannel(ctx context.Context, f threads.Fence, c threads.PartnerChannel) error {
 	channel, err := rawHash(c.Channel)
 	if err == nil {
-		err = s.change(ctx, func(tx *sqlx.Tx) error {
+		err = s.guarded(ctx, f, func(tx *sqlx.Tx) error {
 			_, err := tx.ExecContext(ctx, s.bind(`
 				INSERT INTO partner_channel (partner, channel, state, epoch, have, since, attempts, error, remedy)
 				VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
@@ -223,10 +224,10 @@ func (s *Store) SavePartnerChannel(ctx context.Context, c threads.PartnerChannel
 }
 
 // ClearPartnerChannel says that the channel is abreast at the partner.
-func (s *Store) ClearPartnerChannel(ctx context.Context, partner string, channel threads.Hash) error {
+func (s *Store) ClearPartnerChannel(ctx context.Context, f threads.Fence, partner string, channel threads.Hash) error {
 	raw, err := rawHash(channel)
 	if err == nil {
-		err = s.change(ctx, func(tx *sqlx.Tx) error {
+		err = s.guarded(ctx, f, func(tx *sqlx.Tx) error {
 			_, err := tx.ExecContext(ctx, s.bind(`DELETE FROM partner_channel WHERE partner = ? AND channel = ?`), partner, raw)
 			return err
 		})

@@ -33,7 +33,7 @@ func TestWhatIsDecidedAndHowItGoesAreKeptApart(t *testing.T) {
 			Error: "the name does not resolve", Remedy: "check its DNS", Attempts: 3, NextTry: testNow.Add(time.Minute),
 			ClockDiff: -1500 * time.Millisecond, Cursor: 42, Versions: []int64{1, 2},
 		}
-		if err := s.SaveExchange(ctx, testPartner, want.Exchange); err != nil {
+		if err := s.SaveExchange(ctx, threads.Fence{}, testPartner, want.Exchange); err != nil {
 			t.Fatal(err)
 		}
 		want.State, want.Hold = threads.PartnerBlocked, ""
@@ -109,11 +109,11 @@ func TestAChannelsTroubleAtAPartnerIsKeptWhileItLasts(t *testing.T) {
 				Partner: testPartner, Channel: hashText(raw), State: threads.ChannelBehind, Epoch: 1 << 32,
 				Have: int64(n), Since: testNow, Attempts: 1, Error: "e", Remedy: "r",
 			}
-			if err := s.SavePartnerChannel(ctx, c); err != nil {
+			if err := s.SavePartnerChannel(ctx, threads.Fence{}, c); err != nil {
 				t.Fatal(err)
 			}
 			c.State, c.Attempts = threads.ChannelParked, 2
-			if err := s.SavePartnerChannel(ctx, c); err != nil {
+			if err := s.SavePartnerChannel(ctx, threads.Fence{}, c); err != nil {
 				t.Fatal(err)
 			}
 			want = append(want, c)
@@ -125,7 +125,7 @@ func TestAChannelsTroubleAtAPartnerIsKeptWhileItLasts(t *testing.T) {
 		if got, _, err = s.PartnerChannels(ctx, testPartner, threads.Page{After: next}); err != nil || !cmp.Equal(got, want[2:]) {
 			t.Errorf("%v %s", err, cmp.Diff(want[2:], got))
 		}
-		if err := s.ClearPartnerChannel(ctx, testPartner, want[0].Channel); err != nil {
+		if err := s.ClearPartnerChannel(ctx, threads.Fence{}, testPartner, want[0].Channel); err != nil {
 			t.Fatal(err)
 		}
 		if got, _, err = s.PartnerChannels(ctx, testPartner, threads.Page{}); err != nil || !cmp.Equal(got, want[1:]) {

@@ -272,6 +272,9 @@ func (s *Store) changeAccount(ctx context.Context, c accountChange, record ...th
 		if err != nil {
 			return err
 		}
+		if err := s.tell(ctx, tx, News{Person: c.person}); err != nil {
+			return err
+		}
 		return s.audit(ctx, tx, record...)
 	})
 	if err != nil {

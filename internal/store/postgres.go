@@ -4,7 +4,6 @@ import (
 	"context"
 	"database/sql"
 	"errors"
-	"net"
 	"net/url"
 	"time"
 
@@ -35,47 +34,16 @@ func (s *Store) openPostgres(ctx context.Context, raw string) error {
 	query.Set("statement_timeout", statementTimeout)
 	query.Set("synchronous_commit", "on")
 	u.RawQuery = query.Encode()
-	connector, err := pq.NewConnector(u.String())
+	s.dsn = u.String()
+	connector, err := pq.NewConnector(s.dsn)
 	if err != nil {
 		return err
 	}
-	connector.Dialer(deadlineDialer{})
+	connector.Dialer(deadlineDialer{readTimeout})
 	db := sql.OpenDB(connector)
 	db.SetMaxOpenConns(maxConnections)
 	db.SetMaxIdleConns(maxConnections)
 	s.readers = sqlx.NewDb(db, "postgres")
 	s.writers = s.readers
 	return migrate(ctx, db, true)
-}
-
-// deadlineDialer makes connections on which no read lasts for ever: lib/pq
-// itself waits for a silent server whatever the context says.
-type deadlineDialer struct{}
-
-func (d deadlineDialer) Dial(network, address string) (net.Conn, error) {
-	return d.DialTimeout(network, address, dialTimeout)
-}
-
-func (d deadlineDialer) DialTimeout(network, address string, timeout time.Duration) (net.Conn, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), timeout)
-	defer cancel()
-	return d.DialContext(ctx, network, address)
-}
-
-func (deadlineDialer) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
-	dialer := net.Dialer{Timeout: dialTimeout}
-	conn, err := dialer.DialContext(ctx, network, address)
-	if err != nil {
-		return nil, err
-	}
-	return deadlineConn{conn}, nil
-}
-
-type deadlineConn struct{ net.Conn }
-
-func (c deadlineConn) Read(b []byte) (int, error) {
-	if err := c.SetReadDeadline(time.Now().Add(readTimeout)); err != nil {
-		return 0, err
-	}
-	return c.Conn.Read(b)
 }

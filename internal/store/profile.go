@@ -31,8 +31,10 @@ func (s *Store) ChangeProfile(ctx context.Context, c threads.ProfileChange) (thr
 		if err := s.writeProfile(ctx, tx, id, c); err != nil {
 			return err
 		}
-		_, err = tx.ExecContext(ctx, s.bind(`UPDATE account SET digest = COALESCE(?, digest) WHERE person = ?`), c.Digest, id)
-		return err
+		if _, err := tx.ExecContext(ctx, s.bind(`UPDATE account SET digest = COALESCE(?, digest) WHERE person = ?`), c.Digest, id); err != nil {
+			return err
+		}
+		return s.tell(ctx, tx, News{Person: c.Person})
 	})
 	if err != nil {
 		return threads.PersonRecord{}, fmt.Errorf("change profile: %w", err)

@@ -114,8 +114,8 @@ func (s *Store) RevokeToken(ctx context.Context, person, id string, by threads.A
 		if gone, err := done.RowsAffected(); err != nil || gone == 0 {
 			return errors.Join(err, notFound("token"))
 		}
-		if by.Who == "" {
-			return nil
+		if err := s.tell(ctx, tx, News{Person: person}); err != nil || by.Who == "" {
+			return err
 		}
 		return s.audit(ctx, tx, tokenEntry(threads.AuditTokenRevoked, by, person, id))
 	})

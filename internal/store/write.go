@@ -47,7 +47,11 @@ func (s *Store) Write(ctx context.Context, f func(journal.Tx) error) error {
 		}
 		return err
 	}
-	if _, err := w.conn.ExecContext(ctx, "commit"); err != nil {
+	commit, err := t.commitQuery()
+	if err == nil {
+		_, err = w.conn.ExecContext(ctx, commit)
+	}
+	if err != nil {
 		return s.dropWriter(fmt.Errorf("commit: %w", err))
 	}
 	t.publish()
@@ -60,6 +64,7 @@ type tx struct {
 	ctx   context.Context
 	store *Store
 	w     *writer
+	last  int64 // newest position before it
 
 	channels map[threads.Hash]*touched
 	deltas   map[int64]*delta
@@ -225,11 +230,14 @@ func (t *tx) each(f func(*sql.Rows) error, query string, args ...any) error {
 	return rows.Err()
 }
 
-// Last is the newest position in the journal.
+// Last is the newest position in the journal before the transaction.
 func (t *tx) Last() (int64, error) {
-	var last int64
-	_, err := t.row([]any{&last}, lastQuery)
-	return last, err
+	_, err := t.row([]any{&t.last}, lastQuery)
+	if t.last != t.w.last { // another node wrote meanwhile, and may have erased or judged again
+		t.w.names.targets.Purge()
+		t.w.last = t.last
+	}
+	return t.last, err
 }
 
 const lastQuery = `select coalesce(max(pos), 0) from (

@@ -17,6 +17,7 @@ type writer struct {
 	bind  func(string) string
 	stmts map[string]*sql.Stmt
 	names *names
+	last  int64 // newest position that it knows
 }
 
 // pinned is the writer, connected anew when there is none. s.pen must be held.

@@ -28,7 +28,11 @@ type Journal struct {
 	targets  map[threads.Hash]threads.Target // threads that were referred to lately
 	changed  chan struct{}
 	last     int64
-	known    bool // last is what the store says
+	known    bool  // last is what the store says
+	waits    bool  // something is in the room
+	heard    int64 // newest position of which followers or other nodes spoke
+	lost     int   // how often other nodes may have written anything
+	round    int   // moves with what memory holds
 }
 
 // Commit tells what one transaction did, for metrics and for followers' rings.
@@ -84,6 +88,14 @@ func (j *Journal) Channel(ctx context.Context, id threads.Hash) (*threads.Channe
 	if c != nil {
 		return c, nil
 	}
+	return j.load(ctx, id)
+}
+
+// load reads a channel, and keeps it unless something was written meanwhile.
+func (j *Journal) load(ctx context.Context, id threads.Hash) (*threads.Channel, error) {
+	j.mu.RLock()
+	round := j.round
+	j.mu.RUnlock()
 	c, err := j.store.Channel(ctx, id)
 	if err != nil || c == nil {
 		return nil, err
@@ -93,7 +105,18 @@ func (j *Journal) Channel(ctx context.Context, id threads.Hash) (*threads.Channe
 	if newer := j.channels[id]; newer != nil {
 		return newer, nil
 	}
+	if j.round == round {
+		j.keep(id, c)
+	}
 	return c, nil
+}
+
+// keep has memory hold a channel. j.mu must be held.
+func (j *Journal) keep(id threads.Hash, c *threads.Channel) {
+	if len(j.channels) >= maxChannels {
+		clear(j.channels)
+	}
+	j.channels[id] = c
 }
 
 // batch is the state of one transaction: what it changed so far, seen by
@@ -102,6 +125,7 @@ type batch struct {
 	j        *Journal
 	tx       Tx
 	last     int64
+	lost     int // as it was when the transaction began
 	channels map[threads.Hash]*threads.Channel
 	pending  map[threads.Hash][]Entry // to be appended, by channel
 	order    []threads.Hash
@@ -121,22 +145,21 @@ func (j *Journal) begin(tx Tx) (*batch, error) {
 		j: j, tx: tx, last: last, channels: map[threads.Hash]*threads.Channel{},
 		pending: map[threads.Hash][]Entry{}, targets: map[threads.Hash]threads.Target{},
 	}
-	j.mu.RLock()
-	foreign := j.known && last != j.last
-	j.mu.RUnlock()
-	if foreign { // another node of this organisation wrote meanwhile
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	b.lost = j.lost
+	if !j.known || last != j.last { // another node of this organisation wrote meanwhile
 		j.forget()
 	}
 	return b, nil
 }
 
-// forget drops what memory holds of the store's state.
+// forget drops what memory holds of the store's state. j.mu must be held.
 func (j *Journal) forget() {
-	j.mu.Lock()
-	defer j.mu.Unlock()
 	clear(j.channels)
 	clear(j.targets)
 	j.known = false
+	j.round++
 }
 
 // channel is the state within the transaction, nil when unknown. Callers change
@@ -201,12 +224,26 @@ func (b *batch) flushChannel(id threads.Hash) error {
 	return nil
 }
 
-// publish makes the committed state visible and wakes the followers.
+// publish makes the committed state visible and wakes the followers. What
+// another node may have changed since is left to be read anew.
 func (j *Journal) publish(b *batch) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
+	if j.lost != b.lost || j.heard > b.last {
+		j.forget()
+	} else {
+		j.remember(b)
+	}
+	j.waits = j.room.count > 0
+	if len(b.entries) > 0 || b.filled {
+		j.wake()
+	}
+}
+
+// remember takes what a transaction left into memory. j.mu must be held.
+func (j *Journal) remember(b *batch) {
 	for id, c := range b.channels {
-		j.channels[id] = c
+		j.keep(id, c)
 	}
 	if b.hidden || len(j.targets) > maxTargets {
 		clear(j.targets)
@@ -215,10 +252,17 @@ func (j *Journal) publish(b *batch) {
 		j.targets[id] = t
 	}
 	j.last, j.known = b.last, true
-	if len(b.entries) > 0 || b.filled {
-		close(j.changed)
-		j.changed = make(chan struct{})
-	}
+	j.round++
 }
 
-const maxTargets = 4096
+// wake has the followers read on. j.mu must be held.
+func (j *Journal) wake() {
+	close(j.changed)
+	j.changed = make(chan struct{})
+}
+
+// Bounds of what memory holds.
+const (
+	maxTargets  = 4096
+	maxChannels = 8192
+)

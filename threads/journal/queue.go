@@ -169,6 +169,8 @@ func (j *Journal) transact(ctx context.Context, group []*task) (bad int, err err
 		return b.flush()
 	})
 	if err != nil {
+		j.mu.Lock()
+		defer j.mu.Unlock()
 		j.forget()
 		if j.failed != nil {
 			j.failed(err)
