@@ -44,6 +44,9 @@ func (x *Exchange) acquaintance(ctx context.Context, name string) (acquaintance,
 		if a.members, err = x.memberKeys(ctx, name); err != nil {
 			return a, err
 		}
+		if k, ok := successor(name, a.members, p.Keys); ok && !slices.ContainsFunc(a.members, k.Same) {
+			a.members = append(a.members, k)
+		}
 	}
 	if p.State == "" && len(a.members) == 0 {
 		return a, nil // strangers are not kept: anybody can make up names
@@ -87,6 +90,19 @@ func (x *Exchange) memberKeys(ctx context.Context, name string) ([]threads.Key, 
 	return keys, nil
 }
 
+// successor is the newest key of a server that is no partner, where one by which a shared channel knows
+// the server leads to it, each signed by the one before.
+func successor(server string, members []threads.Key, keys []threads.SignedKey) (threads.Key, bool) {
+	led := false
+	for i, k := range keys {
+		led = slices.ContainsFunc(members, k.Same) || led && keys[i-1].FollowedBy(server, k)
+	}
+	if !led {
+		return threads.Key{}, false
+	}
+	return keys[len(keys)-1].Key, true
+}
+
 // keyFor is the key pinned for a key id, or one that a control log knows.
 func (x *Exchange) keyFor(keyID string) (Key, error) {
 	base, _, found := strings.Cut(keyID, "/keys/")
@@ -100,13 +116,15 @@ func (x *Exchange) keyFor(keyID string) (Key, error) {
 	if err != nil {
 		return Key{}, err
 	}
-	if a.partner.Key.ID == keyID && a.partner.State != threads.PartnerPending {
-		return Key{Server: name, Public: a.partner.Key.Public}, nil
-	}
-	for _, k := range a.members {
-		if k.ID == keyID {
-			return Key{Server: name, Public: k.Public}, nil
+	k, ok := a.named(keyID)
+	if !ok && x.lookAgain(ctx, name, a) {
+		if a, err = x.acquaintance(ctx, name); err != nil {
+			return Key{}, err
 		}
+		k, ok = a.named(keyID)
+	}
+	if ok {
+		return Key{Server: name, Public: k.Public}, nil
 	}
 	if a.partner.State != threads.PartnerBlocked {
 		x.strangers.note(name, x.Clock())
@@ -132,11 +150,12 @@ func (a acquaintance) refused() (code, detail string) {
 	return "", ""
 }
 
-// reaches reports whether a server that authenticated with this key may exchange about the channel:
-// a key that a control log knows opens that one channel and no other.
-func reaches(c *threads.Channel, server string, key ed25519.PublicKey) bool {
+// reaches reports whether a server that authenticated with the first of these keys, and had the others
+// before, may exchange about the channel: a key that a control log knows opens that one channel and no
+// other.
+func reaches(c *threads.Channel, server string, keys []ed25519.PublicKey) bool {
 	known, ok := c.KeyOf(server)
-	return ok && known.Public.Equal(key)
+	return ok && slices.ContainsFunc(keys, func(k ed25519.PublicKey) bool { return known.Public.Equal(k) })
 }
 
 // strangers remembers a few names under which unknown servers asked, so that an administrator can
@@ -199,6 +218,6 @@ func (x *Exchange) welcome(ctx context.Context) error {
 		x.Log.Info("stranger not reached", "server", name, "error", err)
 		return nil
 	}
-	_, err = x.begin(ctx, threads.ByServer, threads.Partner{Name: name, Key: found.newest(), Exchange: threads.Exchange{Versions: found.Versions}})
+	_, err = x.begin(ctx, threads.ByServer, found.partner(name, found.newest()))
 	return err
 }

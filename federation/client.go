@@ -29,7 +29,7 @@ func (x *Exchange) ask(ctx context.Context, server, path, contentType string, bo
 	}
 	r.Header.Set("Content-Type", contentType)
 	sent := x.Clock()
-	if err := x.signer.Sign(r, body, sent); err != nil {
+	if err := x.ownKeys().signer.Sign(r, body, sent); err != nil {
 		return nil, err
 	}
 	answer, err := x.Transport.RoundTrip(r)

@@ -146,7 +146,7 @@ func (x *Exchange) commanded(ctx context.Context, from caller, r wireRequest) (r
 	if err != nil {
 		return requestAnswer{}, err
 	}
-	if !ch.IsMember(from.name) || !reaches(ch, from.name, from.key) {
+	if !ch.IsMember(from.name) || !reaches(ch, from.name, from.keys) {
 		return requestAnswer{}, refuseExchange(http.StatusNotFound, "not_found", "this server hosts no such channel")
 	}
 	if threads.ServerOf(r.Command.Actor) != from.name {

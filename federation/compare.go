@@ -2,6 +2,7 @@ package federation
 
 import (
 	"context"
+	"crypto/ed25519"
 	"fmt"
 	"maps"
 	"slices"
@@ -87,8 +88,12 @@ func (c *Courier) look(ctx context.Context, shared map[string]map[threads.Hash]s
 	return nil
 }
 
-// contradicts reports whether the channel knows the server by another key than the one pinned for it.
+// contradicts reports whether the channel knows the server by another key than the one pinned for it,
+// neither of which came after the other.
 func (c *Courier) contradicts(ch *threads.Channel) bool {
 	known, ok := ch.KeyOf(c.name)
-	return ok && c.pinned != nil && !known.Public.Equal(c.pinned)
+	if !ok || c.pinned == nil || ch.KeyFollows(c.name, eventKey(c.name, c.pinned)) {
+		return false
+	}
+	return !slices.ContainsFunc(c.had, func(k ed25519.PublicKey) bool { return known.Public.Equal(k) })
 }

@@ -51,7 +51,8 @@ type Courier struct {
 type stepping struct {
 	fence     threads.Fence // under which it writes
 	loaded    bool
-	pinned    ed25519.PublicKey // nil for a member server that is no partner
+	pinned    ed25519.PublicKey   // nil for a member server that is no partner
+	had       []ed25519.PublicKey // before that one
 	measured  time.Time
 	pushes    *rate.Limiter
 	saved     time.Time
@@ -94,6 +95,7 @@ type inbox struct {
 	roused  bool
 	retry   bool
 	anew    bool // everything is compared and fetched again
+	rekeyed bool // this server has a new key, which the other may not know
 }
 
 // courier is the one for that server.
@@ -172,6 +174,9 @@ func (c *Courier) rouse() { c.hint(Hint{Roused: true}) }
 
 // write has the server written to about invitations.
 func (c *Courier) write() { c.hint(Hint{Roused: true, Letters: true}) }
+
+// greetAnew has the server learn at once that this one has a new key.
+func (c *Courier) greetAnew() { c.leaveNote(func(i *inbox) { i.roused, i.rekeyed = true, true }) }
 
 // retry ends any back-off and tries parked channels again.
 func (c *Courier) retry() { c.hint(Hint{Roused: true, Retry: true}) }
@@ -284,9 +289,9 @@ func (c *Courier) Step(ctx context.Context, now time.Time) (time.Time, error) {
 		return c.rest(ctx, now)
 	}
 	c.resumed()
-	c.pinned = nil
+	c.pinned, c.had = nil, nil
 	if a.partner.State == threads.PartnerAllowed {
-		c.pinned = a.partner.Key.Public
+		c.pinned, c.had = a.partner.Key.Public, earlier(a.partner.Keys, a.partner.Key.Public)
 	}
 	if err := c.open(ctx, now); err != nil {
 		return now.Add(time.Second), err
@@ -383,6 +388,9 @@ func (c *Courier) open(ctx context.Context, now time.Time) error {
 	c.unknown, c.letters = c.unknown || in.unknown, c.letters || in.letters
 	if in.roused && c.failures > 0 {
 		c.failures, c.retryAt, c.compareAt = 0, time.Time{}, now
+	}
+	if in.rekeyed {
+		c.compareAt = now
 	}
 	c.takeWants(in.wants, now)
 	if in.anew {

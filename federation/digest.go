@@ -62,7 +62,7 @@ func bucketOf(id threads.Hash) string {
 
 // sums are the sums of the channels shared with a server, by bucket. Channels of which either side
 // is no member are left out, and those that know the server by another key.
-func (x *Exchange) sums(ctx context.Context, server string, key ed25519.PublicKey) (map[string]map[threads.Hash]string, error) {
+func (x *Exchange) sums(ctx context.Context, server string, keys []ed25519.PublicKey) (map[string]map[threads.Hash]string, error) {
 	out := map[string]map[threads.Hash]string{}
 	for after := ""; ; {
 		ids, err := x.Neighbours.ChannelsWith(ctx, server, after, maxShared)
@@ -74,7 +74,7 @@ func (x *Exchange) sums(ctx context.Context, server string, key ed25519.PublicKe
 			if err != nil {
 				return nil, fmt.Errorf("load channel %s: %w", id, err)
 			}
-			if ch == nil || !ch.IsMember(server) || !ch.IsMember(x.Server) || key != nil && !reaches(ch, server, key) {
+			if ch == nil || !ch.IsMember(server) || !ch.IsMember(x.Server) || keys != nil && !reaches(ch, server, keys) {
 				continue
 			}
 			bucket := bucketOf(id)
@@ -107,7 +107,7 @@ func (x *Exchange) answerDigest(ctx context.Context, from caller) (reply, error)
 	if err := decodeBody(from.body, &request); err != nil {
 		return reply{}, malformed(err)
 	}
-	mine, err := x.sums(ctx, from.name, from.key)
+	mine, err := x.sums(ctx, from.name, from.keys)
 	if err != nil {
 		return reply{}, err
 	}

@@ -25,7 +25,7 @@ const exchangeTime = 30 * time.Second
 // Options are what an Exchange is made of. All fields but Open, Rate, Tell and Registry are required.
 type Options struct {
 	Server string // this server's canonical name
-	Key    ed25519.PrivateKey
+	Keys   Keyring
 	Open   bool // strangers become partners at first contact
 	Rate   int  // exchanges a second that one server may make; defaultRate for 0
 
@@ -59,8 +59,6 @@ type Options struct {
 // Handler and makes its own through one Courier a server.
 type Exchange struct {
 	Options
-	keyID     string
-	signer    *Signer
 	verifier  *Verifier
 	metrics   *metrics
 	digests   digests
@@ -69,6 +67,9 @@ type Exchange struct {
 	deciding sync.Mutex // held while something about a server is decided
 
 	mu       sync.Mutex
+	own      own
+	renewed  chan struct{}        // receives when a key changed that channels may have to record
+	checked  map[string]time.Time // when the keys of servers were last looked at because of a request
 	couriers map[string]*Courier
 	known    map[string]acquaintance
 	changes  int // how often something about a server was decided
@@ -86,11 +87,7 @@ func New(o Options) (*Exchange, error) {
 	if _, err := ParseServerName(o.Server); err != nil {
 		return nil, fmt.Errorf("server name: %w", err)
 	}
-	if len(o.Key) != ed25519.PrivateKeySize {
-		return nil, errors.New("the server's key is no Ed25519 key")
-	}
-	keyID := KeyID(o.Server, o.Key.Public().(ed25519.PublicKey))
-	signer, err := NewSigner(keyID, o.Key)
+	keys, err := ownKeys(o.Server, o.Keys)
 	if err != nil {
 		return nil, err
 	}
@@ -99,18 +96,12 @@ func New(o Options) (*Exchange, error) {
 		return nil, fmt.Errorf("register federation metrics: %w", err)
 	}
 	x := &Exchange{
-		Options: o, keyID: keyID, signer: signer, metrics: metrics,
+		Options: o, own: keys, metrics: metrics, renewed: make(chan struct{}, 1), checked: map[string]time.Time{},
 		couriers: map[string]*Courier{}, known: map[string]acquaintance{}, leases: map[threads.Hash]lease{},
 	}
 	x.verifier = NewVerifier(o.Server, x.keyFor)
 	return x, nil
 }
-
-// public is this server's public key.
-func (x *Exchange) public() ed25519.PublicKey { return x.Key.Public().(ed25519.PublicKey) }
-
-// EventKey is the key that this server's events and requests bear.
-func (x *Exchange) EventKey() threads.Key { return threads.Key{ID: x.keyID, Public: x.public()} }
 
 // Handler answers partners: /.well-known/meridian and /federation/v1/.
 func (x *Exchange) Handler() http.Handler {

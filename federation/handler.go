@@ -24,7 +24,7 @@ const (
 // caller is a server whose request is authenticated, and what it sent.
 type caller struct {
 	name   string
-	key    ed25519.PublicKey // by which it authenticated itself; nil where we dialled it
+	keys   []ed25519.PublicKey // the one by which it authenticated itself, then those it had before; nil where we dialled it
 	now    time.Time
 	signed time.Time // by its clock; zero where we dialled it
 	body   []byte
@@ -134,7 +134,8 @@ func (x *Exchange) enter(ctx context.Context, r *http.Request, now time.Time, un
 		}
 	}
 	signed, _ := http.ParseTime(r.Header.Get("Date")) // checked with the signature
-	return caller{name: key.Server, key: key.Public, now: now, signed: signed}, c.leave, nil
+	keys := append([]ed25519.PublicKey{key.Public}, earlier(a.partner.Keys, key.Public)...)
+	return caller{name: key.Server, keys: keys, now: now, signed: signed}, c.leave, nil
 }
 
 // hear reads the body, checks that it is what was signed, and has it answered.

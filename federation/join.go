@@ -121,7 +121,7 @@ func (x *Exchange) acceptance(i threads.Invitation, prev threads.Hash) wireAccep
 	out := wireAccept{Person: i.Invitee, Prev: prev, Role: string(i.Role)}
 	if prev != "" {
 		a := threads.Acceptance{Channel: i.Channel, Host: i.Host, Person: i.Invitee, Role: i.Role, Prev: prev, Key: x.EventKey()}
-		out.Acceptance = base64.RawURLEncoding.EncodeToString(ed25519.Sign(x.Key, a.SigningBytes()))
+		out.Acceptance = base64.RawURLEncoding.EncodeToString(x.sign(a.SigningBytes()))
 	}
 	return out
 }
@@ -193,6 +193,14 @@ func (x *Exchange) accepted(ctx context.Context, from caller, r wireRequest) (re
 	if err != nil {
 		return requestAnswer{}, err
 	}
+	if ch.IsMember(from.name) { // its present key has to be on record before the acceptance bears it
+		if err := x.renewKey(ctx, ch, from.name, from.now); err != nil {
+			return requestAnswer{}, err
+		}
+		if ch, err = x.hosted(ctx, r.Channel); err != nil {
+			return requestAnswer{}, err
+		}
+	}
 	switch {
 	case threads.ServerOf(r.Accept.Person) != from.name:
 		return requestAnswer{}, badRequest("/accept/person", "must be a person of your server")
@@ -224,9 +232,9 @@ func (x *Exchange) admitPerson(ctx context.Context, from caller, i threads.Invit
 	if err != nil || len(sig) != ed25519.SignatureSize {
 		return badRequest("/accept/acceptance", "must be the base64url of an Ed25519 signature")
 	}
-	key := threads.Key{ID: KeyID(from.name, from.key), Public: from.key}
+	key := eventKey(from.name, from.keys[0])
 	a := threads.Acceptance{Channel: i.Channel, Host: x.Server, Person: r.Accept.Person, Role: i.Role, Prev: r.Accept.Prev, Key: key}
-	if !threads.Verify(from.key, a.SigningBytes(), sig) {
+	if !threads.Verify(key.Public, a.SigningBytes(), sig) {
 		return badRequest("/accept/acceptance", "is not your server's signature over this acceptance")
 	}
 	err = x.Do(ctx, Order{Actor: i.Inviter, Now: from.now, Command: threads.Join{

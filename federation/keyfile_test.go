@@ -26,8 +26,8 @@ func TestCreatedKeyIsPrivateAndLoads(t *testing.T) {
 	if err != nil || info.Mode() != 0o600 {
 		t.Errorf("mode %v, %v; want 0600", info.Mode(), err)
 	}
-	if loaded, err := LoadKey(path); err != nil || !loaded.Equal(created) {
-		t.Errorf("LoadKey: %v; the same key: %t", err, loaded.Equal(created))
+	if loaded, err := LoadKeyring(path); err != nil || len(loaded) != 1 || !loaded.Present().Equal(created) {
+		t.Errorf("LoadKeyring: %v", err)
 	}
 }
 
@@ -79,7 +79,7 @@ func TestKeyFileThatOthersMayReadIsRefused(t *testing.T) {
 		if err := os.Chmod(path, mode); err != nil {
 			t.Fatal(err)
 		}
-		_, err := LoadKey(path)
+		_, err := LoadKeyring(path)
 		if readable && err != nil {
 			t.Errorf("mode %v: %v", mode, err)
 		}
@@ -122,12 +122,12 @@ func TestWhatIsNotOneKeyIsRefused(t *testing.T) {
 		if err := os.WriteFile(path, content, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := LoadKey(path); err == nil || !strings.Contains(err.Error(), path) {
+		if _, err := LoadKeyring(path); err == nil || !strings.Contains(err.Error(), path) {
 			t.Errorf("%s: %v; want a refusal that names the file", name, err)
 		}
 	}
 	for _, path := range []string{filepath.Join(dir, "absent"), dir} {
-		if _, err := LoadKey(path); err == nil || !strings.Contains(err.Error(), path) {
+		if _, err := LoadKeyring(path); err == nil || !strings.Contains(err.Error(), path) {
 			t.Errorf("%s: %v", path, err)
 		}
 	}

@@ -264,6 +264,7 @@ func TestAChangedKeyHoldsThePartnerUntilAnAdministratorLooked(t *testing.T) {
 	pinned := b.key.Public().(ed25519.PublicKey)
 	b.close()
 	_, b.key, _ = ed25519.GenerateKey(nil)
+	b.ring = federation.Keyring{{Private: b.key}}
 	b.open()
 	p, err := a.exchange.AddPartner(context.Background(), threads.ByAdmin, b.name)
 	if err != nil || p.Hold == "" || !p.Key.Public.Equal(pinned) {

@@ -71,7 +71,7 @@ func (x *Exchange) AllowPartner(ctx context.Context, by, name, fingerprint strin
 	}
 	for _, k := range found.Keys {
 		if strings.EqualFold(Fingerprint(k.Public), fingerprint) {
-			return x.begin(ctx, by, threads.Partner{Name: name, Key: k, Exchange: threads.Exchange{Versions: found.Versions}})
+			return x.begin(ctx, by, found.partner(name, k))
 		}
 	}
 	return p, threads.Refuse(threads.Conflict, "fingerprint", "/fingerprint", "is not that of the key which the server shows now, "+Fingerprint(found.newest().Public)+"; ask its administrators")
@@ -85,6 +85,9 @@ func (x *Exchange) begin(ctx context.Context, by string, as threads.Partner) (th
 		}
 		p.State, p.Key, p.Fingerprint, p.Verified, p.Hold = threads.PartnerAllowed, as.Key, Fingerprint(as.Key.Public), true, ""
 		p.Versions = as.Versions
+		if as.Keys != nil {
+			p.Keys = as.Keys
+		}
 		return nil
 	})
 	if err != nil {
@@ -92,6 +95,7 @@ func (x *Exchange) begin(ctx context.Context, by string, as threads.Partner) (th
 	}
 	x.Log.Info("partner allowed", "partner", p.Name, "fingerprint", p.Fingerprint)
 	x.courier(p.Name).rouse()
+	x.keysChanged()
 	return p, nil
 }
 
@@ -235,51 +239,20 @@ func (a acquainted) shows(k threads.Key) bool {
 	return slices.ContainsFunc(a.Keys, func(f threads.Key) bool { return f.Public.Equal(k.Public) })
 }
 
-// judge takes up what an allowed partner shows: the pinned key proves its name by TLS, another one
-// puts it on hold until an administrator has looked.
+// judge takes up what an allowed partner shows: the pinned key proves its name by TLS; another one takes
+// its place where the pinned one signed it, else the partner is on hold until an administrator has
+// looked.
 func (a acquainted) judge(p *threads.Partner) {
+	if !a.shows(p.Key) && a.leads(p.Key) {
+		p.Key = a.newest()
+	}
 	if a.shows(p.Key) {
-		p.Verified, p.Hold = true, ""
+		p.Verified, p.Hold, p.Fingerprint, p.Keys = true, "", Fingerprint(p.Key.Public), a.lineage(p.Key)
 		return
 	}
 	p.Fingerprint = Fingerprint(a.newest().Public)
 	p.Hold = fmt.Sprintf("its key is no longer the pinned one: pinned %s, now %s; if its administrators confirm the new one, allow the partner again with that fingerprint",
 		Fingerprint(p.Key.Public), p.Fingerprint)
-}
-
-// checkKey compares what a server shows with what is known of it. A member of a shared channel that is
-// no partner proves its name likewise.
-func (x *Exchange) checkKey(ctx context.Context, name string) error {
-	found, err := x.fetchWellKnown(ctx, name)
-	if err != nil {
-		return err
-	}
-	members, err := x.memberKeys(ctx, name)
-	if err != nil {
-		return err
-	}
-	held := ""
-	p, err := x.decide(ctx, threads.ByServer, name, func(p *threads.Partner) error {
-		held = p.Hold
-		switch {
-		case p.State == threads.PartnerAllowed:
-			if found.judge(p); p.Hold == "" {
-				p.Hold = held // it is for an administrator to end
-			}
-		case p.State == threads.PartnerPending && slices.ContainsFunc(members, found.shows):
-			p.Verified = true
-		default:
-			return errUnchanged
-		}
-		return nil
-	})
-	if err == nil && p.Hold != held {
-		x.Log.Error("partner on hold", "partner", name, "reason", p.Hold)
-	}
-	if errors.Is(err, errUnchanged) {
-		return nil
-	}
-	return err
 }
 
 // errUnchanged ends a change that has nothing to change.

@@ -57,7 +57,7 @@ func (x *Exchange) answerProfiles(ctx context.Context, from caller) (reply, erro
 	if len(request.People) > maxProfiles {
 		return reply{}, refuseExchange(http.StatusRequestEntityTooLarge, "too_many_people", fmt.Sprintf("at most %d people can be asked about at a time", maxProfiles))
 	}
-	shared, err := x.sums(ctx, from.name, from.key)
+	shared, err := x.sums(ctx, from.name, from.keys)
 	if err != nil {
 		return reply{}, err
 	}
@@ -94,7 +94,7 @@ func (x *Exchange) signProfile(p threads.PersonRecord) (signedProfile, error) {
 	if err != nil {
 		return signedProfile{}, fmt.Errorf("write profile: %w", err)
 	}
-	sig := ed25519.Sign(x.Key, append([]byte(profilePrefix), raw...))
+	sig := x.sign(append([]byte(profilePrefix), raw...))
 	return signedProfile{raw, base64.RawURLEncoding.EncodeToString(sig)}, nil
 }
 

@@ -75,7 +75,7 @@ func (x *Exchange) serve(ctx context.Context, from caller, asked pullChannel, p 
 	if err != nil {
 		return pulledChannel{}, fmt.Errorf("load channel %s: %w", id, err)
 	}
-	if ch == nil || !ch.WasMember(from.name) || !reaches(ch, from.name, from.key) {
+	if ch == nil || !ch.WasMember(from.name) || !reaches(ch, from.name, from.keys) {
 		return pulledChannel{standing: standing{Channel: id}, Code: pullUnknown}, nil
 	}
 	s := &serving{x: x, ch: ch, asker: from.name, have: asked.standing, page: p}

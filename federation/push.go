@@ -77,7 +77,7 @@ func (x *Exchange) channelAnswer(ctx context.Context, from caller, id threads.Ha
 	if err != nil {
 		return channelAnswer{}, false, fmt.Errorf("load channel %s: %w", id, err)
 	}
-	if ch == nil || !ch.IsMember(from.name) || !reaches(ch, from.name, from.key) {
+	if ch == nil || !ch.IsMember(from.name) || !reaches(ch, from.name, from.keys) {
 		return channelAnswer{}, false, nil
 	}
 	a := channelAnswer{standing: standingOf(id, ch)}
@@ -151,7 +151,7 @@ func (x *Exchange) told(ctx context.Context, from caller, id threads.Hash, event
 	if err != nil {
 		return nil, fmt.Errorf("load channel %s: %w", id, err)
 	}
-	if from.key == nil || ch == nil || ch.WasMember(from.name) {
+	if from.keys == nil || ch == nil || ch.WasMember(from.name) {
 		return refused, nil
 	}
 	var all []threads.Refusal
@@ -239,7 +239,7 @@ func mayBring(ch *threads.Channel, from caller) string {
 	switch {
 	case ch == nil || !ch.WasMember(from.name):
 		return "" // the journal says what it thinks of it; the control log may admit the sender
-	case from.key != nil && !reaches(ch, from.name, from.key):
+	case from.keys != nil && !reaches(ch, from.name, from.keys):
 		return threads.RefusedKey
 	case !ch.IsMember(from.name):
 		return threads.RefusedRemoved

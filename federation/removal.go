@@ -13,7 +13,7 @@ import (
 const removalWait = 5 * time.Second
 
 // BeforeCommand prepares a command that this server is about to carry out as the channel's host: before
-// a removal it gathers the concerned server's logs from every member that answers within 5 seconds, so
+// a removal, or a key that is revoked, it gathers the concerned server's logs from every member that answers within 5 seconds, so
 // that the cuts take in what others already have. It changes nothing for other commands.
 func (x *Exchange) BeforeCommand(ctx context.Context, command threads.Command) error {
 	server := ""
@@ -22,6 +22,10 @@ func (x *Exchange) BeforeCommand(ctx context.Context, command threads.Command) e
 		server = threads.ServerOf(cmd.Person)
 	case threads.RemoveServer:
 		server = cmd.Server
+	case threads.RenewKey:
+		if cmd.Revokes() {
+			server = cmd.Server
+		}
 	}
 	ch, err := x.Journal.Channel(ctx, command.In())
 	if err != nil || ch == nil || ch.Host != x.Server || server == "" || server == x.Server || !ch.IsMember(server) {

@@ -32,7 +32,8 @@ import (
 type site struct {
 	t        testing.TB
 	name     string
-	key      ed25519.PrivateKey
+	key      ed25519.PrivateKey // its first
+	ring     federation.Keyring
 	path     string
 	handler  *switchboard
 	store    *store.Store
@@ -116,7 +117,7 @@ func newSiteOn(t testing.TB, database string) *site {
 		t.Fatal(err)
 	}
 	s := &site{
-		t: t, name: listener.Listener.Addr().String(), key: key, handler: board,
+		t: t, name: listener.Listener.Addr().String(), key: key, ring: federation.Keyring{{Private: key}}, handler: board,
 		path: database, now: time.Now,
 	}
 	s.open()
@@ -131,7 +132,6 @@ func (s *site) open() {
 	if s.store, err = store.Open(context.Background(), store.Options{URL: s.path, Server: s.name}); err != nil {
 		s.t.Fatal(err)
 	}
-	public := s.key.Public().(ed25519.PublicKey)
 	recent := federation.NewRecent(s.name, logs{s.store})
 	s.journal = journal.New(journal.Options{
 		Store: s.store, Clock: s.now, Committed: func(c journal.Commit) {
@@ -141,14 +141,10 @@ func (s *site) open() {
 			}
 			recent.Committed(entries)
 		},
-		Pen: threads.Pen{
-			Server: s.name, Key: threads.Key{ID: federation.KeyID(s.name, public), Public: public},
-			Sign:   func(m []byte) []byte { return ed25519.Sign(s.key, m) },
-			Random: func() (b [16]byte) { _, _ = rand.Read(b[:]); return b },
-		},
+		Pen: s.ring.Pen(s.name, random16),
 	})
 	s.exchange, err = federation.New(federation.Options{
-		Server: s.name, Key: s.key, Journal: trying{s.journal, s}, Logs: recent, Neighbours: s.store, Partners: s.store,
+		Server: s.name, Keys: s.ring, Journal: trying{s.journal, s}, Logs: recent, Neighbours: s.store, Partners: s.store,
 		Deliveries: s.store, Invitations: s.store, People: s.store,
 		Do: func(ctx context.Context, o federation.Order) error {
 			_, err := s.journal.Do(ctx, journal.Request{Actor: o.Actor, Key: o.Key, Now: o.Now, Command: o.Command})
@@ -203,10 +199,25 @@ func (s *site) start() {
 			wait(ctx, 20*time.Millisecond, nil, nil)
 		}
 	})
+	all.Go(func() {
+		for ctx.Err() == nil {
+			next, err := s.exchange.RenewKeys(ctx, s.now())
+			if err != nil && ctx.Err() == nil {
+				s.t.Errorf("renew keys: %v", err)
+				return
+			}
+			wait(ctx, time.Until(next), nil, s.exchange.KeysChanged())
+		}
+	})
 	s.stop = func() {
 		cancel()
 		all.Wait()
 	}
+}
+
+func random16() (b [16]byte) {
+	_, _ = rand.Read(b[:])
+	return b
 }
 
 func (s *site) drive(ctx context.Context, c *federation.Courier) {

@@ -3,10 +3,12 @@ package federation
 import (
 	"bytes"
 	"context"
+	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"net/http"
 	"slices"
+	"time"
 
 	"meridian/threads"
 )
@@ -20,11 +22,16 @@ type wellKnown struct {
 	Versions  []int64           `json:"versions"`
 }
 
+// wireKey is a key of the server. All but the first say how they follow the one before them.
 type wireKey struct {
 	Algorithm string `json:"algorithm"`
+	From      string `json:"from,omitempty"` // when it took the place of the one before
 	ID        string `json:"id"`
 	Public    string `json:"public"`
-	Until     string `json:"until,omitempty"` // when it was retired
+	Revoked   bool   `json:"previous_revoked,omitempty"`   // the one before may be in wrong hands
+	Own       string `json:"signed,omitempty"`             // signature of the succession by this key
+	By        string `json:"signed_by_previous,omitempty"` // likewise by the one before
+	Until     string `json:"until,omitempty"`              // when it was retired
 }
 
 // maxWellKnown is how long such a document may be, in bytes.
@@ -37,11 +44,29 @@ func (x *Exchange) introduction() wellKnown {
 			"digest": base + digestPath, "profiles": base + profilesPath, "pull": base + pullPath,
 			"push": base + pushPath, "request": base + requestPath,
 		},
-		Keys:     []wireKey{{Algorithm: "ed25519", ID: x.keyID, Public: encodeKey(x.public())}},
+		Keys:     x.shownKeys(),
 		Server:   x.Server,
 		Software: x.Software,
 		Versions: []int64{ProtocolVersion},
 	}
+}
+
+// shownKeys are this server's keys, oldest first.
+func (x *Exchange) shownKeys() []wireKey {
+	var out []wireKey
+	for _, k := range x.ownKeys().ring {
+		key := eventKey(x.Server, k.public())
+		shown := wireKey{Algorithm: "ed25519", ID: key.ID, Public: encodeKey(key.Public), Revoked: k.Revoked}
+		shown.By, shown.Own = base64.RawURLEncoding.EncodeToString(k.By), base64.RawURLEncoding.EncodeToString(k.Own)
+		if !k.From.IsZero() {
+			shown.From = k.From.UTC().Format(time.RFC3339)
+		}
+		if !k.Until.IsZero() {
+			shown.Until = k.Until.UTC().Format(time.RFC3339)
+		}
+		out = append(out, shown)
+	}
+	return out
 }
 
 func (x *Exchange) serveWellKnown(w http.ResponseWriter, _ *http.Request) {
@@ -57,9 +82,11 @@ func (x *Exchange) serveWellKnown(w http.ResponseWriter, _ *http.Request) {
 }
 
 // acquainted is what another server says of itself, checked: it is about the server that was
-// asked, speaks our version, and its present keys are well-formed.
+// asked, speaks our version, and its keys are well-formed.
 type acquainted struct {
-	Keys     []threads.Key // present ones, the newest last
+	server   string
+	all      []threads.SignedKey // present and retired ones in their order, what they sign not yet checked
+	Keys     []threads.Key       // present ones, the newest last
 	Versions []int64
 }
 
@@ -98,14 +125,22 @@ func checkWellKnown(server string, body []byte) (acquainted, error) {
 	if !slices.Contains(doc.Versions, ProtocolVersion) {
 		return acquainted{}, fmt.Errorf("%s speaks none of our protocol versions: it speaks %v, we speak %d", server, doc.Versions, ProtocolVersion)
 	}
-	found := acquainted{Versions: doc.Versions}
+	found := acquainted{server: server, Versions: doc.Versions}
 	for _, k := range doc.Keys {
 		public, err := decodeKey(k.Public)
 		if err != nil || k.Algorithm != "ed25519" || k.ID != KeyID(server, public) {
 			return acquainted{}, fmt.Errorf("key %.300q of %s is not an Ed25519 key under its own id", k.ID, server)
 		}
+		key := threads.SignedKey{Key: threads.Key{ID: k.ID, Public: public}, Revoked: k.Revoked}
+		var errs [2]error
+		key.By, errs[0] = base64.RawURLEncoding.Strict().DecodeString(k.By)
+		key.Own, errs[1] = base64.RawURLEncoding.Strict().DecodeString(k.Own)
+		if errs != [2]error{} {
+			return acquainted{}, fmt.Errorf("the signatures of key %.300q of %s are not base64url", k.ID, server)
+		}
+		found.all = append(found.all, key)
 		if k.Until == "" {
-			found.Keys = append(found.Keys, threads.Key{ID: k.ID, Public: public})
+			found.Keys = append(found.Keys, key.Key)
 		}
 	}
 	if len(found.Keys) == 0 {

@@ -2,7 +2,6 @@ package server
 
 import (
 	"context"
-	"crypto/ed25519"
 	"fmt"
 	"math/rand/v2"
 	"time"
@@ -17,9 +16,9 @@ import (
 )
 
 // federationOptions are the parts that reach partners and what they reach here.
-func (s *Server) federationOptions(key ed25519.PrivateKey, version string) federation.Options {
+func (s *Server) federationOptions(keys federation.Keyring, version string) federation.Options {
 	return federation.Options{
-		Server: s.config.Server(), Key: key, Open: s.config.Federation.Mode == config.Open,
+		Server: s.config.Server(), Keys: keys, Open: s.config.Federation.Mode == config.Open,
 		Rate:    s.config.Limits.PartnerRate,
 		Journal: s.journal, Logs: s.recent, Neighbours: s.store, Partners: s.store,
 		Deliveries: s.store, Invitations: s.store, People: s.store,

@@ -109,6 +109,7 @@ func (s *Server) start(ctx context.Context) work {
 	if s.certificate != nil && s.certificate.authority == nil {
 		r.start(stepping, step{name: "renew certificate", do: s.renew})
 	}
+	r.start(stepping, step{name: "record keys", do: s.federation.RenewKeys, woken: s.federation.KeysChanged()})
 	return work{
 		endSockets: func() { endSockets(); <-carried },
 		endSteps:   func() { endSteps(); r.wait(); who.flush(ctx); endNode() },

@@ -7,13 +7,13 @@ package server
 
 import (
 	"context"
-	"crypto/ed25519"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
 	"os"
 	"path/filepath"
+	"sync"
 	"syscall"
 	"time"
 
@@ -23,7 +23,6 @@ import (
 	"meridian/config"
 	"meridian/federation"
 	"meridian/internal/store"
-	"meridian/threads"
 	"meridian/threads/journal"
 )
 
@@ -54,6 +53,7 @@ type Server struct {
 	health     health
 	// certificate is shown to people and partners; nil where a proxy does that.
 	certificate *certificate
+	rekeying   sync.Mutex // one change of the keys at a time
 }
 
 // KeyFile is where the server's key lies in its data_dir.
@@ -66,7 +66,7 @@ func New(ctx context.Context, o Options) (*Server, error) {
 	if err := checkUser(o.Config.DataDir); err != nil {
 		return nil, err
 	}
-	key, err := federation.LoadKey(KeyFile(o.Config.DataDir))
+	keys, err := federation.LoadKeyring(KeyFile(o.Config.DataDir))
 	if err != nil {
 		return nil, fmt.Errorf("data_dir: %w", err)
 	}
@@ -77,7 +77,7 @@ func New(ctx context.Context, o Options) (*Server, error) {
 	if err := s.store.Join(ctx); err != nil {
 		return nil, errors.Join(fmt.Errorf("database: %w", err), s.Close())
 	}
-	if err := s.build(key, o.Version); err != nil {
+	if err := s.build(keys, o.Version); err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
 	return s, nil
@@ -97,7 +97,7 @@ func checkUser(dataDir string) error {
 	return nil
 }
 
-func (s *Server) build(key ed25519.PrivateKey, version string) error {
+func (s *Server) build(keys federation.Keyring, version string) error {
 	metrics, err := registerMetrics(s.registry, s.store)
 	if err != nil {
 		return err
@@ -108,18 +108,12 @@ func (s *Server) build(key ed25519.PrivateKey, version string) error {
 	if err := registerCertificate(s.registry, s.certificate); err != nil {
 		return err
 	}
-	public := key.Public().(ed25519.PublicKey)
 	name := s.config.Server()
 	s.health.ping, s.health.doubt = s.store.Ping, make(chan struct{}, 1)
 	s.recent = federation.NewRecent(name, logs{s.store})
 	s.journal = journal.New(journal.Options{
 		Store: s.store,
-		Pen: threads.Pen{
-			Server: name,
-			Key:    threads.Key{ID: federation.KeyID(name, public), Public: public},
-			Sign:   func(message []byte) []byte { return ed25519.Sign(key, message) },
-			Random: random16,
-		},
+		Pen:    keys.Pen(name, random16),
 		Clock:  s.clock,
 		Failed: s.health.doubts,
 		Committed: func(c journal.Commit) {
@@ -127,7 +121,7 @@ func (s *Server) build(key ed25519.PrivateKey, version string) error {
 			s.recent.Committed(entriesOf(c))
 		},
 	})
-	if s.federation, err = federation.New(s.federationOptions(key, version)); err != nil {
+	if s.federation, err = federation.New(s.federationOptions(keys, version)); err != nil {
 		return err
 	}
 	s.api, err = api.New(s.apiOptions(version))
@@ -169,6 +163,8 @@ func (s *Server) operations() http.Handler {
 	mux.Handle("POST /partners.retry", operation(s.retryPartner))
 	mux.Handle("POST /partners.resync", operation(s.resyncPartner))
 	mux.Handle("POST /partners.list", operation(s.listPartners))
+	mux.Handle("POST /keys.rotate", operation(s.rotateKeys))
+	mux.Handle("POST /keys.list", operation(s.listKeys))
 	mux.Handle("POST /rebuild", operation(s.rebuild))
 	mux.Handle("POST /verify", operation(s.verify))
 	mux.HandleFunc("POST /import", s.serveImport)

@@ -73,7 +73,7 @@ type Cut struct {
 // member is what the control log says of a member server.
 type member struct {
 	admissions []admission
-	keys       []Key
+	keys       []knownKey // one after another, the newest last
 }
 
 type admission struct {
@@ -259,30 +259,6 @@ func (c *Channel) TimeAt(number int64) Time {
 		return 0
 	}
 	return c.times[number-1]
-}
-
-// KeyAt is the key with that id which the control log knew for the server at
-// the numbered control event.
-func (c *Channel) KeyAt(server, id string, number int64) (ed25519.PublicKey, bool) {
-	m := c.servers[server]
-	if m == nil {
-		return nil, false
-	}
-	for _, k := range m.keys {
-		if k.ID == id && k.From <= number {
-			return k.Public, true
-		}
-	}
-	return nil, false
-}
-
-// KeyOf is the newest key that the control log knows for the server.
-func (c *Channel) KeyOf(server string) (Key, bool) {
-	m := c.servers[server]
-	if m == nil || len(m.keys) == 0 {
-		return Key{}, false
-	}
-	return m.keys[len(m.keys)-1], true
 }
 
 // Requested is the number of the control event that the request caused, 0 when

@@ -111,7 +111,7 @@ func applyCreated(c *Channel, e *Event, o Object) error {
 	}
 	key.From = 0
 	c.Settings, c.Host, c.Created = settings, e.Header.Origin, e.Header.Time
-	c.servers[c.Host] = &member{admissions: []admission{{number: 1}}, keys: []Key{key}}
+	c.servers[c.Host] = &member{admissions: []admission{{number: 1}}, keys: []knownKey{{Key: key}}}
 	c.grant(e.Header.Actor, grant{number: 1, role: RoleOwner})
 	return nil
 }
@@ -163,15 +163,15 @@ func (c *Channel) admit(server string, key Key, number int64, starts map[LogID]S
 		m = &member{}
 		c.servers[server] = m
 	}
-	if len(m.keys) > 0 {
-		if known := m.keys[len(m.keys)-1]; known.ID != key.ID || !known.Public.Equal(key.Public) {
+	known, ok := c.KeyOf(server)
+	if len(m.admissions) > 0 && m.last().removed == 0 {
+		if !known.Same(key) {
 			return refuse("key", "/key", "is not the key that this channel knows for the server")
 		}
-	} else {
-		m.keys = append(m.keys, key)
-	}
-	if len(m.admissions) > 0 && m.last().removed == 0 {
 		return nil
+	}
+	if !ok || !known.Same(key) {
+		m.keys = append(m.keys, knownKey{Key: key})
 	}
 	m.admissions = append(m.admissions, admission{number: number, start: starts, full: c.Settings.History == "full"})
 	for id, at := range starts {
@@ -290,20 +290,27 @@ func AppendKey(dst []byte, k Key) []byte {
 	return append(dst, '}')
 }
 
-// KeyNamed is the key that a control event makes known for a server, if it is of
-// a type that does and its content is held.
+// KeyNamed is the key that a control event makes known for a server on the host's
+// word, if it is of a type that does and its content is held.
 func KeyNamed(e *Event) (server string, key Key, ok bool) {
-	if e.Header.Log != LogControl || e.Header.Type != TypeChannelCreated && e.Header.Type != TypeMemberJoined {
+	if e.Header.Log != LogControl {
 		return "", Key{}, false
 	}
 	o, err := ParseCanonical(e.Content, MaxContent)
 	if err != nil {
 		return "", Key{}, false
 	}
-	server = e.Header.Origin
-	if e.Header.Type == TypeMemberJoined {
+	switch e.Header.Type {
+	case TypeChannelCreated:
+		server = e.Header.Origin
+	case TypeMemberJoined:
 		person, _, _ := o.String("person")
 		server = ServerOf(person)
+	case TypeServerKey:
+		if o.Has("signature") { // of the key known before, which is checked where it is applied
+			return "", Key{}, false
+		}
+		server, _, _ = o.String("server")
 	}
 	key, err = decodeKey(o)
 	return server, key, err == nil && server != ""
@@ -404,9 +411,9 @@ func Reached(c *Channel, events []*Event) []LogID {
 		case TypeMemberRemoved:
 			person, _, _ := o.String("person")
 			servers[ServerOf(person)] = true
-		case TypeServerRemoved:
+		case TypeServerRemoved, TypeServerKey:
 			server, _, _ := o.String("server")
-			servers[server] = true
+			servers[server] = servers[server] || e.Header.Type == TypeServerRemoved || o.Has("cuts")
 		}
 	}
 	if len(servers) == 0 && !opened {

@@ -151,7 +151,7 @@ func (c Join) Decide(v *View) error {
 	}
 	key := c.Key
 	if server == v.Pen.Server {
-		key = v.Pen.Key
+		key, _ = v.Channel.KeyOf(server)
 	}
 	w := writer{dst: []byte{'{'}}
 	if len(c.Acceptance) > 0 {
@@ -353,15 +353,22 @@ func (c *Channel) NamingDue(server string, now time.Time) (owner string, due boo
 	if c.Host != server || c.ControlDoubt != Sure || c.Archived || now.Sub(max(c.Named, c.Created).Wall()) < namingInterval {
 		return "", false
 	}
-	for _, p := range c.People() {
-		if p.Role == RoleOwner && (owner == "" || ServerOf(p.ID) == server) {
-			owner = p.ID
-		}
-	}
+	owner = c.Owner(server)
 	for _, h := range c.Frontier() {
 		if c.FinalAt(Ref{h.LogID, h.Seq}) == "" {
 			return owner, owner != ""
 		}
 	}
 	return "", false
+}
+
+// Owner is one on whose behalf the host writes what it writes by itself, of that
+// server where there is one.
+func (c *Channel) Owner(server string) (owner string) {
+	for _, p := range c.People() {
+		if p.Role == RoleOwner && (owner == "" || ServerOf(p.ID) == server) {
+			owner = p.ID
+		}
+	}
+	return owner
 }

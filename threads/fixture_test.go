@@ -16,6 +16,7 @@ type actor struct {
 	name    string
 	private ed25519.PrivateKey
 	drawn   uint64
+	keys    int // that it had before this one
 	now     time.Time
 }
 
@@ -33,7 +34,7 @@ func (a *actor) person(name string) string {
 
 func (a *actor) key() Key {
 	public := a.private.Public().(ed25519.PublicKey)
-	return Key{ID: "https://" + a.name + "/keys/1", Public: public}
+	return Key{ID: "https://" + a.name + "/keys/" + itoa(a.keys+1), Public: public}
 }
 
 func (a *actor) pen() *Pen {

@@ -16,11 +16,12 @@ const (
 type Partner struct {
 	Name        string // canonical server name
 	State       PartnerState
-	Key         Key    // pinned; zero until an administrator allows the partner
-	Fingerprint string // of Key, of the key first seen, or of the one an administrator expects
-	Verified    bool   // its .well-known over TLS gave Key
-	Hold        string // why nothing is exchanged for now, in plain words; "" when it is
-	Paused      bool   // nothing is exchanged until an administrator resumes it
+	Key         Key         // pinned; zero until an administrator allows the partner
+	Keys        []SignedKey // that it had one after another, as they prove themselves, the newest last; empty where only one is known
+	Fingerprint string      // of Key, of the key first seen, or of the one an administrator expects
+	Verified    bool        // its .well-known over TLS gave Key
+	Hold        string      // why nothing is exchanged for now, in plain words; "" when it is
+	Paused      bool        // nothing is exchanged until an administrator resumes it
 	Added       time.Time
 	Exchange
 }

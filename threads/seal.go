@@ -10,11 +10,12 @@ import (
 // Pen is what sealing an event needs besides the channel: whose server it is,
 // its key, the instant and a source of salts.
 type Pen struct {
-	Server string
-	Key    Key
-	Sign   func(message []byte) []byte
-	Now    time.Time
-	Random func() [16]byte
+	Server  string
+	Key     Key // the newest
+	Sign    func(message []byte) []byte
+	Earlier []PenKey // for channels that do not know the newest yet
+	Now     time.Time
+	Random  func() [16]byte
 	// Awaited names the member servers that have not delivered yet what they
 	// hold of a channel whose own logs are in doubt; nil where none ever are.
 	Awaited func(*Channel) []string
@@ -51,6 +52,10 @@ func (c *Channel) SealData(d Draft, p *Pen) (*Event, error) {
 	if len(d.Content) > MaxContent {
 		return nil, Refuse(TooLarge, "too_large", "", fmt.Sprintf("this is %d bytes as stored; at most %d are possible", len(d.Content), MaxContent))
 	}
+	key, err := p.in(c)
+	if err != nil {
+		return nil, err
+	}
 	id := c.OpenLog(p.Server, p.Now)
 	log := c.LogOf(id)
 	if c.surplus(id) {
@@ -61,9 +66,9 @@ func (c *Channel) SealData(d Draft, p *Pen) (*Event, error) {
 	h := Header{
 		Channel: c.ID, Log: LogData, Origin: id.Origin, Epoch: id.Epoch, Seq: log.Seq + 1, Prev: log.Hash,
 		Control: ControlRef{Number: c.Control.Seq, Hash: c.Control.Hash},
-		After:   after, Erases: d.Erases, Time: Next(p.Now, seen...), Actor: d.Actor, Type: d.Type, Key: p.Key.ID,
+		After:   after, Erases: d.Erases, Time: Next(p.Now, seen...), Actor: d.Actor, Type: d.Type, Key: key.Key.ID,
 	}
-	e := Seal(h, d.Content, p.Sign)
+	e := Seal(h, d.Content, key.Sign)
 	c.Advance(e)
 	own := c.Logs[id]
 	if own.named == nil {
@@ -130,11 +135,15 @@ func (c *Channel) SealControl(d Draft, p *Pen) (*Event, error) {
 	if len(d.Content) > MaxContent {
 		return nil, Refuse(TooLarge, "too_large", "", "a channel has at most 500 servers: this event would not fit")
 	}
+	key, err := p.in(c)
+	if err != nil {
+		return nil, err
+	}
 	h := Header{
 		Channel: c.ID, Log: LogControl, Origin: p.Server, Seq: c.Control.Seq + 1, Prev: c.Control.Hash,
-		Time: Next(p.Now, c.Control.Time), Actor: d.Actor, Type: d.Type, Key: p.Key.ID,
+		Time: Next(p.Now, c.Control.Time), Actor: d.Actor, Type: d.Type, Key: key.Key.ID,
 	}
-	e := Seal(h, d.Content, p.Sign)
+	e := Seal(h, d.Content, key.Sign)
 	if h.Seq == 1 {
 		c.ID = e.ID
 	}

@@ -9,6 +9,7 @@ const (
 	TypeMemberRole      = "member.role"
 	TypeMemberRemoved   = "member.removed"
 	TypeServerRemoved   = "server.removed"
+	TypeServerKey       = "server.key"
 	TypeHeadsNamed      = "heads.named"
 	TypeChannelArchived = "channel.archived"
 
@@ -93,6 +94,7 @@ var typeTable = [...]Type{
 	{Name: TypeMemberRole, Log: LogControl, Changes: "the grants of a person", control: applyRole},
 	{Name: TypeMemberRemoved, Log: LogControl, Changes: "the grants of a person, with cuts", control: applyMemberRemoved},
 	{Name: TypeServerRemoved, Log: LogControl, Changes: "the grants of all persons of a server, with cuts", control: applyServerRemoved},
+	{Name: TypeServerKey, Log: LogControl, Changes: "the keys of a server; with cuts, its admissions", control: applyServerKey},
 	{Name: TypeHeadsNamed, Log: LogControl, Changes: "the final heads", control: applyHeadsNamed},
 	{Name: TypeChannelArchived, Log: LogControl, Changes: "the register that says whether the channel is archived", control: applyArchived},
 

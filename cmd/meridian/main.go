@@ -41,7 +41,7 @@ Each runs its own server; channels they share are replicated by signed federatio
 	root.CompletionOptions.DisableDefaultCmd = true
 	root.AddCommand(
 		demoCommand(), initCommand(), serveCommand(),
-		userCommand(), tokenCommand(), partnerCommand(),
+		userCommand(), tokenCommand(), partnerCommand(), keysCommand(),
 		importCommand(), verifyCommand(), rebuildCommand(),
 		benchCommand(), versionCommand(), healthcheckCommand(),
 	)

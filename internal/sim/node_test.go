@@ -110,7 +110,7 @@ func (n *node) start() {
 func (n *node) wiring() federation.Options {
 	w := n.world
 	return federation.Options{
-		Server: n.name, Key: n.private,
+		Server: n.name, Keys: federation.Keyring{{Private: n.private}},
 		Journal: n.journal, Logs: logs{n.store}, Neighbours: n.store, Partners: n.store,
 		Deliveries: n.store, Invitations: n.store, People: n.store,
 		Do:        n.order,

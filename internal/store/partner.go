@@ -7,6 +7,7 @@ import (
 	"crypto/ed25519"
 	"database/sql"
 	"encoding/base64"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"strconv"
@@ -23,7 +24,7 @@ import (
 const maxPending = 1000
 
 type partnerRow struct {
-	Name, State, Fingerprint, Hold, Error, Remedy, Reason, Versions string
+	Name, State, Fingerprint, Hold, Error, Remedy, Reason, Versions, Keys string
 	KeyID                                                           string `db:"key_id"`
 	Key                                                             []byte
 	Verified, Paused                                                bool
@@ -36,11 +37,11 @@ type partnerRow struct {
 
 const partnerSelect = `
 SELECT name, state, key_id, key, fingerprint, verified, hold, added, contact_in, contact_out,
-    error, remedy, attempts, next_try, clock_diff, journal, versions, paused, reason, certificate
+    error, remedy, attempts, next_try, clock_diff, journal, versions, paused, reason, certificate, keys
 FROM partner
 `
 
-func (r *partnerRow) record() threads.Partner {
+func (r *partnerRow) record() (threads.Partner, error) {
 	p := threads.Partner{
 		Name: r.Name, State: threads.PartnerState(r.State),
 		Fingerprint: r.Fingerprint, Verified: r.Verified, Hold: r.Hold, Paused: r.Paused, Added: instant(r.Added),
@@ -58,7 +59,12 @@ func (r *partnerRow) record() threads.Partner {
 			p.Versions = append(p.Versions, version)
 		}
 	}
-	return p
+	if r.Keys != "" {
+		if err := json.Unmarshal([]byte(r.Keys), &p.Keys); err != nil {
+			return p, fmt.Errorf("read keys of partner %s: %w", r.Name, err)
+		}
+	}
+	return p, nil
 }
 
 // Partner is the partner of that name. NotFound where there is none.
@@ -71,7 +77,7 @@ func (s *Store) Partner(ctx context.Context, name string) (threads.Partner, erro
 	if err != nil {
 		return threads.Partner{}, fmt.Errorf("read partner: %w", err)
 	}
-	return r.record(), nil
+	return r.record()
 }
 
 // Partners lists the partners by name: all of them, or those in one state.
@@ -89,16 +95,26 @@ func (s *Store) Partners(ctx context.Context, state threads.PartnerState, page t
 	}
 	partners := make([]threads.Partner, len(rows))
 	for i := range rows {
-		partners[i] = rows[i].record()
+		if partners[i], err = rows[i].record(); err != nil {
+			return nil, "", err
+		}
 	}
 	partners, next := cut(partners, page, func(p *threads.Partner) string { return cursorAfter(p.Name) })
 	return partners, next, nil
 }
 
 // SavePartner makes a partner or replaces what was decided about it: state,
-// key, fingerprint, verified, hold and paused. How the exchange goes is left as it is.
+// keys, fingerprint, verified, hold and paused. How the exchange goes is left as it is.
 // What changes is recorded as done by whom by names.
 func (s *Store) SavePartner(ctx context.Context, p threads.Partner, by threads.Act) error {
+	keys := ""
+	if len(p.Keys) > 1 {
+		text, err := json.Marshal(p.Keys)
+		if err != nil {
+			return fmt.Errorf("write keys of partner %s: %w", p.Name, err)
+		}
+		keys = string(text)
+	}
 	err := s.change(ctx, func(tx *sqlx.Tx) error {
 		var old partnerRow
 		err := tx.GetContext(ctx, &old, s.bind(partnerSelect+"WHERE name = ?"), p.Name)
@@ -106,11 +122,11 @@ func (s *Store) SavePartner(ctx context.Context, p threads.Partner, by threads.A
 			return err
 		}
 		_, err = tx.ExecContext(ctx, s.bind(`
-			INSERT INTO partner (name, state, key_id, key, fingerprint, verified, hold, added, paused)
-			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
-			ON CONFLICT (name) DO UPDATE SET state = excluded.state, key_id = excluded.key_id, key = excluded.key,
+			INSERT INTO partner (name, state, key_id, key, keys, fingerprint, verified, hold, added, paused)
+			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+			ON CONFLICT (name) DO UPDATE SET state = excluded.state, key_id = excluded.key_id, key = excluded.key, keys = excluded.keys,
 				fingerprint = excluded.fingerprint, verified = excluded.verified, hold = excluded.hold, paused = excluded.paused`),
-			p.Name, p.State, p.Key.ID, []byte(p.Key.Public), p.Fingerprint, p.Verified, p.Hold, millis(p.Added), p.Paused)
+			p.Name, p.State, p.Key.ID, []byte(p.Key.Public), keys, p.Fingerprint, p.Verified, p.Hold, millis(p.Added), p.Paused)
 		if err := errors.Join(err, s.tell(ctx, tx, News{Partner: p.Name})); err != nil {
 			return err
 		}

@@ -62,9 +62,7 @@ func (b *batch) do(r Request) (Result, error) {
 	if err != nil {
 		return Result{}, err
 	}
-	pen := b.j.pen
-	pen.Now = r.Now
-	v := &threads.View{Channel: c.Clone(), Actor: r.Actor, Pen: &pen, Find: b.finder(c)}
+	v := &threads.View{Channel: c.Clone(), Actor: r.Actor, Pen: b.j.penAt(r.Now), Find: b.finder(c)}
 	if err := r.Command.Decide(v); err != nil {
 		return Result{}, err
 	}

@@ -126,7 +126,7 @@ func (run *intake) admit(r *reach, e *threads.Event) *threads.Refusal {
 		return &threads.Refusal{Code: threads.RefusedUnknownChannel, Detail: threads.NotInChannel}
 	case e.Header.Log == threads.LogControl:
 		return nil // it bears the host's signature, whoever brings it
-	case r.c.Control.Seq == 0 || !r.c.IsMember(run.pen().Server):
+	case r.c.Control.Seq == 0 || !r.c.IsMember(run.server()):
 		return &threads.Refusal{Code: threads.RefusedNotMember, Detail: "this server is not in that channel"}
 	case !r.c.IsMember(run.in.From):
 		return &threads.Refusal{Code: threads.RefusedNotMember, Detail: "the sender is no member of the channel as far as this server knows"}
@@ -134,7 +134,7 @@ func (run *intake) admit(r *reach, e *threads.Event) *threads.Refusal {
 	return nil
 }
 
-func (run *intake) pen() *threads.Pen { return &run.j.pen }
+func (run *intake) server() string { return run.j.server }
 
 func (run *intake) place(r *reach, e *threads.Event) (*threads.Refusal, error) {
 	switch {
@@ -143,7 +143,7 @@ func (run *intake) place(r *reach, e *threads.Event) (*threads.Refusal, error) {
 	case run.in.Below:
 		return run.placeBelow(r, e)
 	}
-	placement, want, refused := r.c.Place(e, run.pen().Server, run.in.Now, run.in.Now, run.in.MetAfter)
+	placement, want, refused := r.c.Place(e, run.server(), run.in.Now, run.in.Now, run.in.MetAfter)
 	switch placement {
 	case threads.Misfits:
 		return refused, nil
@@ -197,7 +197,7 @@ func (run *intake) placeControl(r *reach, e *threads.Event) (*threads.Refusal, e
 	if err != nil {
 		return nil, fmt.Errorf("apply control event: %w", err)
 	}
-	if self := run.pen().Server; r.c.Admission(self) == e.Header.Seq {
+	if self := run.server(); r.c.Admission(self) == e.Header.Seq {
 		r.c.StartLogs(self)
 	}
 	run.returned(r, e)
@@ -214,7 +214,7 @@ func (run *intake) advance(r *reach, e *threads.Event) {
 
 // returned takes note of an event of this server's own that somebody else brings.
 func (run *intake) returned(r *reach, e *threads.Event) {
-	if e.Header.Origin == run.pen().Server && r.c.Returned(e) {
+	if e.Header.Origin == run.server() && r.c.Returned(e) {
 		run.foreign = append(run.foreign, e)
 	}
 }
@@ -300,7 +300,7 @@ func (run *intake) again(id threads.Hash, r *reach) {
 	for len(next) > 0 {
 		h := next[0]
 		next = next[1:]
-		placement, want, _ := r.c.Place(h.event, run.pen().Server, run.in.Now, h.since, run.in.MetAfter)
+		placement, want, _ := r.c.Place(h.event, run.server(), run.in.Now, h.since, run.in.MetAfter)
 		if h.want = want; placement == threads.Waits {
 			ref := h.awaits()
 			waiting[ref] = append(waiting[ref], h)

@@ -16,7 +16,7 @@ import (
 // Journal appends to one log of everything that this server accepted.
 type Journal struct {
 	store  Store
-	pen    threads.Pen // without an instant
+	server string
 	commit func(Commit)
 	failed func(error)
 
@@ -24,6 +24,7 @@ type Journal struct {
 	room  *room // what waits; touched only by whoever writes
 
 	mu       sync.RWMutex // guards committed state
+	pen      threads.Pen  // without an instant
 	channels map[threads.Hash]*threads.Channel
 	targets  map[threads.Hash]threads.Target // threads that were referred to lately
 	changed  chan struct{}
@@ -64,12 +65,28 @@ type Options struct {
 // New is a journal over the store. It must be the only one in this process.
 func New(o Options) *Journal {
 	j := &Journal{
-		store: o.Store, pen: o.Pen, commit: o.Committed, failed: o.Failed, room: newRoom(),
+		store: o.Store, server: o.Pen.Server, pen: o.Pen, commit: o.Committed, failed: o.Failed, room: newRoom(),
 		channels: map[threads.Hash]*threads.Channel{}, targets: map[threads.Hash]threads.Target{},
 		changed: make(chan struct{}),
 	}
 	j.queue.clock = o.Clock
 	return j
+}
+
+// Rekey has what is sealed from now on bear the keys of another pen of the same
+// server.
+func (j *Journal) Rekey(p threads.Pen) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.pen.Key, j.pen.Sign, j.pen.Earlier = p.Key, p.Sign, p.Earlier
+}
+
+func (j *Journal) penAt(now time.Time) *threads.Pen {
+	j.mu.RLock()
+	defer j.mu.RUnlock()
+	pen := j.pen
+	pen.Now = now
+	return &pen
 }
 
 // Changed is closed at the next commit; whoever waits reads on from its cursor.
