@@ -95,7 +95,6 @@ type inbox struct {
 	roused  bool
 	retry   bool
 	anew    bool // everything is compared and fetched again
-	rekeyed bool // this server has a new key, which the other may not know
 }
 
 // courier is the one for that server.
@@ -174,9 +173,6 @@ func (c *Courier) rouse() { c.hint(Hint{Roused: true}) }
 
 // write has the server written to about invitations.
 func (c *Courier) write() { c.hint(Hint{Roused: true, Letters: true}) }
-
-// greetAnew has the server learn at once that this one has a new key.
-func (c *Courier) greetAnew() { c.leaveNote(func(i *inbox) { i.roused, i.rekeyed = true, true }) }
 
 // retry ends any back-off and tries parked channels again.
 func (c *Courier) retry() { c.hint(Hint{Roused: true, Retry: true}) }
@@ -388,9 +384,6 @@ func (c *Courier) open(ctx context.Context, now time.Time) error {
 	c.unknown, c.letters = c.unknown || in.unknown, c.letters || in.letters
 	if in.roused && c.failures > 0 {
 		c.failures, c.retryAt, c.compareAt = 0, time.Time{}, now
-	}
-	if in.rekeyed {
-		c.compareAt = now
 	}
 	c.takeWants(in.wants, now)
 	if in.anew {

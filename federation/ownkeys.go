@@ -53,7 +53,7 @@ func (x *Exchange) Rekey(ring Keyring) error {
 	x.mu.Unlock()
 	x.keysChanged()
 	for _, c := range couriers {
-		c.greetAnew()
+		c.retry() // which shows the other the new key
 	}
 	return nil
 }

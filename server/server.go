@@ -53,7 +53,7 @@ type Server struct {
 	health     health
 	// certificate is shown to people and partners; nil where a proxy does that.
 	certificate *certificate
-	rekeying   sync.Mutex // one change of the keys at a time
+	rekeying    sync.Mutex // one change of the keys at a time
 }
 
 // KeyFile is where the server's key lies in its data_dir.
@@ -112,7 +112,7 @@ func (s *Server) build(keys federation.Keyring, version string) error {
 	s.health.ping, s.health.doubt = s.store.Ping, make(chan struct{}, 1)
 	s.recent = federation.NewRecent(name, logs{s.store})
 	s.journal = journal.New(journal.Options{
-		Store: s.store,
+		Store:  s.store,
 		Pen:    keys.Pen(name, random16),
 		Clock:  s.clock,
 		Failed: s.health.doubts,

@@ -25,14 +25,14 @@ const maxPending = 1000
 
 type partnerRow struct {
 	Name, State, Fingerprint, Hold, Error, Remedy, Reason, Versions, Keys string
-	KeyID                                                           string `db:"key_id"`
-	Key                                                             []byte
-	Verified, Paused                                                bool
-	Added, Attempts, Journal, Certificate                           int64
-	ContactIn                                                       int64 `db:"contact_in"`
-	ContactOut                                                      int64 `db:"contact_out"`
-	NextTry                                                         int64 `db:"next_try"`
-	ClockDiff                                                       int64 `db:"clock_diff"`
+	KeyID                                                                 string `db:"key_id"`
+	Key                                                                   []byte
+	Verified, Paused                                                      bool
+	Added, Attempts, Journal, Certificate                                 int64
+	ContactIn                                                             int64 `db:"contact_in"`
+	ContactOut                                                            int64 `db:"contact_out"`
+	NextTry                                                               int64 `db:"next_try"`
+	ClockDiff                                                             int64 `db:"clock_diff"`
 }
 
 const partnerSelect = `
