@@ -20,7 +20,7 @@ import (
 )
 
 const (
-	compareEvery = 48 * time.Second // jittered by a quarter either way: a minute at most
+	compareEvery = time.Minute // jittered by a quarter either way
 	maxBackOff   = time.Hour
 	saveEvery    = time.Second
 	lookEvery    = 10 * time.Second // at a server that may not be exchanged with now
