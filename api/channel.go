@@ -125,7 +125,11 @@ func (a *API) makeChannel(ctx context.Context, c *caller, in *newChannel) (*vers
 }
 
 func (a *API) changeChannel(ctx context.Context, c *caller, in *changeChannel) (*versioned[Channel], error) {
-	defer a.edits.lock(in.ID)()
+	end, err := a.alone(ctx, in.ID, in.Unless)
+	if err != nil {
+		return nil, err
+	}
+	defer end()
 	state, _, err := a.member(ctx, c, in.ID)
 	if err != nil {
 		return nil, err

@@ -162,6 +162,22 @@ type stripes struct {
 	seed  maphash.Seed
 }
 
+// alone lets nobody else change a thing until end is called, so that none of two
+// changes to one version overwrites the other. Where no version is named that
+// goes for this process alone.
+func (a *API) alone(ctx context.Context, id string, u Unless) (end func(), err error) {
+	unlock := a.edits.lock(id)
+	if a.Alone == nil || u.IfMatch == "" {
+		return unlock, nil
+	}
+	release, err := a.Alone(ctx, id)
+	if err != nil {
+		unlock()
+		return nil, err
+	}
+	return func() { release(); unlock() }, nil
+}
+
 func newStripes() *stripes { return &stripes{seed: maphash.MakeSeed()} }
 
 func (s *stripes) lock(id string) (unlock func()) {

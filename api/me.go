@@ -123,7 +123,11 @@ func (a *API) changeMe(ctx context.Context, c *caller, in *changeMe) (*versioned
 			return nil, invalid("/zone", "must be an IANA time zone, like Europe/Berlin")
 		}
 	}
-	defer a.edits.lock(c.person.ID)()
+	end, err := a.alone(ctx, c.person.ID, in.Unless)
+	if err != nil {
+		return nil, err
+	}
+	defer end()
 	p, err := a.People.Person(ctx, c.person.ID)
 	if err != nil {
 		return nil, err

@@ -221,7 +221,11 @@ func (a *API) memberOf(ctx context.Context, c *caller, in *MemberPath) (id strin
 }
 
 func (a *API) changeRole(ctx context.Context, c *caller, in *changeRole) (*versioned[Member], error) {
-	defer a.edits.lock(in.ID)()
+	end, err := a.alone(ctx, in.ID, in.Unless)
+	if err != nil {
+		return nil, err
+	}
+	defer end()
 	id, m, err := a.memberOf(ctx, c, &in.MemberPath)
 	if err != nil {
 		return nil, err

@@ -261,7 +261,11 @@ func addressByte(c byte) bool {
 }
 
 func (a *API) editMessage(ctx context.Context, c *caller, in *editMessage) (*versioned[Message], error) {
-	defer a.edits.lock(in.ID)()
+	end, err := a.alone(ctx, in.ID, in.Unless)
+	if err != nil {
+		return nil, err
+	}
+	defer end()
 	m, err := a.messageRecord(ctx, c, in.ID)
 	if err != nil {
 		return nil, err

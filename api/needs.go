@@ -30,6 +30,10 @@ type Needs struct {
 	PartnerBook PartnerBook
 	PartnerPace PartnerPace
 	AuditLog    AuditLog
+	// Alone keeps people at other nodes of this organisation from changing a thing
+	// until end is called; what was changed before is seen then. nil where there
+	// are no other nodes.
+	Alone func(ctx context.Context, id string) (end func(), err error)
 }
 
 // Journal carries out commands.

@@ -238,7 +238,11 @@ func flags(have, want []string) map[string]bool {
 }
 
 func (a *API) changeThread(ctx context.Context, c *caller, in *changeThread) (*versioned[Thread], error) {
-	defer a.edits.lock(in.ID)()
+	end, err := a.alone(ctx, in.ID, in.Unless)
+	if err != nil {
+		return nil, err
+	}
+	defer end()
 	t, err := a.threadRecord(ctx, c, in.ID)
 	if err != nil {
 		return nil, err

@@ -22,7 +22,7 @@ const ProtocolVersion = 1
 // exchangeTime is the total deadline of one exchange, either way.
 const exchangeTime = 30 * time.Second
 
-// Options are what an Exchange is made of. All fields but Open, Rate, Tell and Registry are required.
+// Options are what an Exchange is made of. All fields but Open, Rate, Alone, Tell and Registry are required.
 type Options struct {
 	Server string // this server's canonical name
 	Keys   Keyring
@@ -39,6 +39,9 @@ type Options struct {
 	// Do carries out an order through the journal and returns after it is durable; its refusals
 	// are *threads.Error.
 	Do func(ctx context.Context, o Order) error
+	// Alone keeps other nodes of this organisation from deciding about the same server until end is
+	// called; nil where there are none.
+	Alone func(ctx context.Context, name string) (end func(), err error)
 	// Tell has the other nodes of this organisation call Hinted; nil where there are none.
 	Tell func(ctx context.Context, server string, hint []byte) error
 

@@ -218,6 +218,13 @@ func (x *Exchange) partner(ctx context.Context, name string) (threads.Partner, e
 func (x *Exchange) decide(ctx context.Context, by, name string, change func(*threads.Partner) error) (threads.Partner, error) {
 	x.deciding.Lock()
 	defer x.deciding.Unlock()
+	if x.Alone != nil {
+		end, err := x.Alone(ctx, "partner "+name)
+		if err != nil {
+			return threads.Partner{Name: name}, err
+		}
+		defer end()
+	}
 	p, err := x.partner(ctx, name)
 	if err != nil {
 		return p, err

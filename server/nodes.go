@@ -2,10 +2,12 @@ package server
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"time"
 
 	"meridian/internal/store"
+	"meridian/threads"
 	"meridian/threads/journal"
 )
 
@@ -42,6 +44,8 @@ func (s *Server) hear(n store.News) {
 		s.journal.Heard(journal.Elsewhere{After: n.Commit.After, Last: n.Commit.Last, Channels: n.Commit.Channels})
 	case n.Person != "":
 		s.api.Elsewhere(n.Person)
+	case len(n.Fates) > 0:
+		s.api.Told(n.Fates)
 	case n.Partner != "":
 		if err := s.federation.Hinted(n.Partner, n.Hint); err != nil {
 			s.log.Warn("another node's word was not understood", "partner", n.Partner, "error", err)
@@ -63,6 +67,52 @@ func (s *Server) hintNodes() func(ctx context.Context, server string, hint []byt
 	}
 	return func(ctx context.Context, server string, hint []byte) error {
 		return s.store.Tell(ctx, store.News{Partner: server, Hint: hint})
+	}
+}
+
+// told passes on what became of people's messages to their clients, which may be
+// at any node.
+func (s *Server) told(fates []threads.Fate) {
+	s.api.Told(fates)
+	if !s.store.Nodes() {
+		return
+	}
+	var news []store.News
+	for some := range slices.Chunk(fates, fatesAtOnce) {
+		news = append(news, store.News{Fates: some})
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), tellTime)
+	defer cancel()
+	if err := s.store.Tell(ctx, news...); err != nil {
+		s.log.Warn("clients at other nodes were not told of deliveries; they are when they ask", "error", err)
+	}
+}
+
+// fatesAtOnce fit into one piece of news, tellTime is for how long telling may
+// keep an exchange.
+const (
+	fatesAtOnce = 4
+	tellTime    = 5 * time.Second
+)
+
+// alone keeps other nodes from changing a thing until end is called. What they
+// changed before is not older here then.
+func (s *Server) alone() func(ctx context.Context, name string) (end func(), err error) {
+	if !s.store.Nodes() {
+		return nil
+	}
+	return func(ctx context.Context, name string) (func(), error) {
+		end, err := s.store.Alone(ctx, name)
+		if err != nil {
+			return nil, err
+		}
+		last, err := s.store.Last(ctx)
+		if err != nil {
+			end()
+			return nil, err
+		}
+		s.journal.Reached(last)
+		return end, nil
 	}
 }
 

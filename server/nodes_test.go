@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -84,8 +85,9 @@ func balance(t *testing.T, at string, to []string) {
 	})
 }
 
-// stream is a socket at a node; read gives the next event's body.
-func (at *site) stream(token string) (read func() string) {
+// stream is a socket at a node; read gives type and body of the next event that is
+// of another type than the one named.
+func (at *site) stream(token string) (read func(but string) string) {
 	at.t.Helper()
 	socket, answer, err := websocket.DefaultDialer.Dial(strings.Replace(at.url, "http", "ws", 1)+"/api/v1/stream", http.Header{"Authorization": {"Bearer " + token}})
 	if err != nil {
@@ -97,16 +99,20 @@ func (at *site) stream(token string) (read func() string) {
 	if err := socket.ReadJSON(&ready); err != nil || ready.Op != "ready" {
 		at.t.Fatalf("a socket begins with %+v: %v", ready, err)
 	}
-	return func() string {
-		var event struct {
-			Type string
-			Data struct{ Body string }
+	return func(but string) string {
+		for {
+			var event struct {
+				Type string
+				Data struct{ Body string }
+			}
+			_ = socket.SetReadDeadline(time.Now().Add(20 * time.Second))
+			if err := socket.ReadJSON(&event); err != nil {
+				at.t.Fatalf("read the stream: %v", err)
+			}
+			if event.Type != but {
+				return event.Type + " " + event.Data.Body
+			}
 		}
-		_ = socket.SetReadDeadline(time.Now().Add(20 * time.Second))
-		if err := socket.ReadJSON(&event); err != nil {
-			at.t.Fatalf("read the stream: %v", err)
-		}
-		return event.Type + " " + event.Data.Body
 	}
 }
 
@@ -132,12 +138,15 @@ func TestNodesOfOneOrganisationActAsOne(t *testing.T) {
 		body := fmt.Sprintf("Message %d.", i)
 		from.must(token, http.MethodPost, "/threads/"+thread.ID+"/messages", map[string]string{"body": body}, &posted)
 		begun := time.Now()
-		if got := next(); got != "message.posted "+body {
+		if got := next("message.delivery"); got != "message.posted "+body {
 			t.Fatalf("the other node's socket got %q, want %q", got, body)
 		}
 		t.Logf("from %s after %s", from.url, time.Since(begun).Round(100*time.Microsecond))
 	}
 	y.must(ana, http.MethodPost, "/threads/"+thread.ID+"/messages", map[string]string{"body": "From the other node."}, &posted)
+	if got := next("message.posted"); got != "message.delivery " {
+		t.Errorf("of what became of messages the other node's socket got %q", got)
+	}
 	b.eventually("has all", func() bool { return b.count(ben, thread.ID) == 21 })
 	for _, node := range nodes {
 		if got, want := node.stateHash(ana, channel), b.stateHash(ben, channel); got != want {
@@ -177,6 +186,56 @@ func TestAKeyUsedAtTwoNodesAtOncePostsOnce(t *testing.T) {
 			t.Errorf("%d messages of %d keys", n, posts)
 		}
 	}
+}
+
+func TestOfTwoChangesToOneVersionAtTwoNodesOneIsRefused(t *testing.T) {
+	nodes := newNodes(t, 2)
+	for _, at := range nodes {
+		at.start()
+	}
+	ana := nodes[0].person("ana")
+	var channel item
+	nodes[0].must(ana, http.MethodPost, "/channels", map[string]string{"name": "Own"}, &channel)
+	for round := range 10 {
+		r, err := http.NewRequest(http.MethodGet, nodes[0].url+"/api/v1/channels/"+channel.ID, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Header.Set("Authorization", "Bearer "+ana)
+		answer, err := http.DefaultClient.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = answer.Body.Close()
+		version := answer.Header.Get("ETag")
+		var statuses [2]int
+		var all sync.WaitGroup
+		for i, at := range nodes {
+			all.Go(func() { statuses[i] = at.rename(ana, channel.ID, version, fmt.Sprintf("Name %d of node %d", round, i)) })
+		}
+		all.Wait()
+		slices.Sort(statuses[:])
+		if version == "" || statuses != [2]int{http.StatusOK, http.StatusPreconditionFailed} {
+			t.Fatalf("round %d: two changes to version %q end with %d", round, version, statuses)
+		}
+	}
+}
+
+// rename gives a channel of that version another name.
+func (at *site) rename(token, channel, version, name string) int {
+	r, err := http.NewRequest(http.MethodPatch, at.url+"/api/v1/channels/"+channel, strings.NewReader(fmt.Sprintf(`{"name":%q}`, name)))
+	if err != nil {
+		at.t.Error(err)
+		return 0
+	}
+	r.Header = http.Header{"Authorization": {"Bearer " + token}, "Content-Type": {"application/json"}, "If-Match": {version}}
+	answer, err := http.DefaultClient.Do(r)
+	if err != nil {
+		at.t.Error(err)
+		return 0
+	}
+	_ = answer.Body.Close()
+	return answer.StatusCode
 }
 
 // postOnce posts under a key, and returns the message's id.

@@ -22,6 +22,8 @@ type News struct {
 	// whose courier is to hear that.
 	Partner string          `json:"partner,omitempty"`
 	Hint    json.RawMessage `json:"hint,omitempty"`
+	// Fates are what became of messages of this server's people.
+	Fates []threads.Fate `json:"fates,omitempty"`
 	// Lost says that some news may not have arrived.
 	Lost bool `json:"-"`
 }
@@ -45,22 +47,25 @@ const newsChannel = "meridian"
 // maxNews is how long news may be; PostgreSQL takes less than 8,000 bytes.
 const maxNews = 7900
 
-// Tell tells the other nodes, at once and at most once. News that is too long is
-// refused. On SQLite there are none.
-func (s *Store) Tell(ctx context.Context, n News) error {
-	return s.tell(ctx, s.writers, n)
+// Tell tells the other nodes, at once and at most once. On SQLite there are none.
+func (s *Store) Tell(ctx context.Context, news ...News) error {
+	return s.tell(ctx, s.writers, news...)
 }
 
 // tell has the other nodes hear of what a transaction did, once it is committed.
-func (s *Store) tell(ctx context.Context, in sqlx.ExecerContext, n News) error {
-	if !s.postgres {
+// News that is too long is refused.
+func (s *Store) tell(ctx context.Context, in sqlx.ExecerContext, news ...News) error {
+	if !s.postgres || len(news) == 0 {
 		return nil
 	}
-	text, err := s.written(n)
-	if err != nil {
-		return err
+	texts := make([]string, len(news))
+	for i, n := range news {
+		var err error
+		if texts[i], err = s.written(n); err != nil {
+			return err
+		}
 	}
-	if _, err := in.ExecContext(ctx, "select pg_notify($1, $2)", newsChannel, text); err != nil {
+	if _, err := in.ExecContext(ctx, "select pg_notify($1, t) from unnest($2::text[]) as t", newsChannel, pq.Array(texts)); err != nil {
 		return fmt.Errorf("tell other nodes: %w", err)
 	}
 	return nil

@@ -38,6 +38,7 @@ type Store struct {
 	release  func() error
 	dsn      string // of PostgreSQL
 	node     string // tells this node from the others on one PostgreSQL
+	alone    chan struct{}
 
 	pen    sync.Mutex // held by whoever writes to the journal; on SQLite by whoever writes
 	writer *writer    // guarded by pen
@@ -47,7 +48,7 @@ type Store struct {
 // Open opens the database, creating or upgrading its schema. On SQLite it
 // refuses a database that another process has open.
 func Open(ctx context.Context, o Options) (*Store, error) {
-	s := &Store{server: o.Server, node: rand.Text()}
+	s := &Store{server: o.Server, node: rand.Text(), alone: make(chan struct{}, maxAlone)}
 	scheme, rest, _ := strings.Cut(o.URL, ":")
 	var err error
 	switch scheme {
