@@ -72,6 +72,14 @@ type archiveChannel struct {
 	}
 }
 
+type moveChannel struct {
+	ChannelPath
+	Once
+	Body struct {
+		Server string `json:"server" minLength:"1" maxLength:"256" doc:"Name of your own server, which becomes the host."`
+	}
+}
+
 func (a *API) channelRoutes() {
 	register(a, operation{
 		method: http.MethodGet, path: "/channels", id: "channels", tag: "channels", summary: "The channels that you are in",
@@ -99,6 +107,10 @@ func (a *API) channelRoutes() {
 		method: http.MethodPost, path: "/channels/{id}/archive", id: "archive-channel", tag: "channels",
 		summary: "Close a channel to anything new, or open it again, as an owner",
 	}, a.archiveChannel)
+	register(a, operation{
+		method: http.MethodPost, path: "/channels/{id}/host", id: "move-channel", tag: "channels",
+		summary: "Have your own server become the channel's host in the place of the present one, as an owner",
+	}, a.moveChannel)
 	a.stateRoutes()
 }
 
@@ -153,6 +165,16 @@ func (a *API) archiveChannel(ctx context.Context, c *caller, in *archiveChannel)
 		return nil, err
 	}
 	if _, err := a.do(ctx, c, threads.ChangeSettings{Channel: in.ID, Archived: &in.Body.Archived}); err != nil {
+		return nil, err
+	}
+	return a.channel(ctx, c, in.ID)
+}
+
+func (a *API) moveChannel(ctx context.Context, c *caller, in *moveChannel) (*versioned[Channel], error) {
+	if _, _, err := a.member(ctx, c, in.ID); err != nil {
+		return nil, err
+	}
+	if _, err := a.doOnce(ctx, c, threads.HandOver{Channel: in.ID, Server: in.Body.Server}, in.Once, in.Body); err != nil {
 		return nil, err
 	}
 	return a.channel(ctx, c, in.ID)

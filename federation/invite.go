@@ -238,6 +238,13 @@ func (c *Courier) writeOffer(ctx context.Context, i threads.Invitation) error {
 	if _, server, _ := strings.Cut(i.Address, "@"); server != c.name || c.offered[i.ID] {
 		return nil
 	}
+	ch, err := c.x.Journal.Channel(ctx, i.Channel)
+	if err != nil {
+		return fmt.Errorf("load channel %s: %w", i.Channel, err)
+	}
+	if ch != nil && ch.Host != c.x.Server {
+		return c.x.failInvitation(ctx, i, movedFrom(ch))
+	}
 	if err := c.offer(ctx, i); err != nil {
 		return err
 	}

@@ -37,6 +37,18 @@ func (x *Exchange) sign(message []byte) []byte {
 	return ed25519.Sign(x.ownKeys().ring.Present(), message)
 }
 
+// signAs signs bytes that this server composed about a channel, with the key by which the channel knows
+// it; nil where it does not hold that one.
+func (x *Exchange) signAs(ch *threads.Channel, message []byte) []byte {
+	known, ok := ch.KeyOf(x.Server)
+	for _, k := range x.ownKeys().ring {
+		if ok && known.Public.Equal(k.public()) {
+			return ed25519.Sign(k.Private, message)
+		}
+	}
+	return nil
+}
+
 // Rekey has requests signed by the newest key of another ring of this server, whose document shows all
 // of them. Partners learn of it at once, channels hosted here by the next RenewKeys.
 func (x *Exchange) Rekey(ring Keyring) error {

@@ -71,22 +71,25 @@ func badRequest(field, detail string) *Problem {
 	return &Problem{Status: http.StatusUnprocessableEntity, Code: "invalid", Field: field, Detail: detail}
 }
 
-// hosted is a channel that this server hosts and the caller may know of.
+// hosted is a channel that this server hosts; the caller may know of it.
 func (x *Exchange) hosted(ctx context.Context, id threads.Hash) (*threads.Channel, error) {
 	ch, err := x.Journal.Channel(ctx, id)
 	if err != nil {
 		return nil, fmt.Errorf("load channel %s: %w", id, err)
 	}
-	if ch == nil || ch.Host != x.Server {
+	if ch == nil {
 		return nil, refuseExchange(http.StatusNotFound, "not_found", "this server hosts no such channel")
+	}
+	if ch.Host != x.Server {
+		return nil, movedFrom(ch)
 	}
 	return ch, nil
 }
 
 func (x *Exchange) controlAnswer(ctx context.Context, id threads.Hash) (requestAnswer, error) {
-	ch, err := x.hosted(ctx, id)
+	ch, err := x.Journal.Channel(ctx, id)
 	if err != nil {
-		return requestAnswer{}, err
+		return requestAnswer{}, fmt.Errorf("load channel %s: %w", id, err)
 	}
 	return requestAnswer{Control: &wireControl{ch.Control.Seq, ch.Control.Hash}}, nil
 }

@@ -12,6 +12,7 @@ const (
 	TypeServerKey       = "server.key"
 	TypeHeadsNamed      = "heads.named"
 	TypeChannelArchived = "channel.archived"
+	TypeChannelHost     = "channel.host"
 
 	TypeThreadCreated = "thread.created"
 	TypeThreadChanged = "thread.changed"
@@ -97,6 +98,7 @@ var typeTable = [...]Type{
 	{Name: TypeServerKey, Log: LogControl, Changes: "the keys of a server; with cuts, its admissions", control: applyServerKey},
 	{Name: TypeHeadsNamed, Log: LogControl, Changes: "the final heads", control: applyHeadsNamed},
 	{Name: TypeChannelArchived, Log: LogControl, Changes: "the register that says whether the channel is archived", control: applyArchived},
+	{Name: TypeChannelHost, Log: LogControl, Changes: "the register that names the host", control: applyHost},
 
 	{Name: TypeThreadCreated, Log: LogData, Who: RightWork, Changes: "the set of threads, and one register for each field named", effects: threadCreated},
 	{Name: TypeThreadChanged, Log: LogData, Who: RightWork, Changes: "one register of the thread for each field named", effects: threadChanged},
