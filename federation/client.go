@@ -18,11 +18,16 @@ const maxAnswer = 2 * MaxBody
 // exchange is a *Problem; an *Unreached means that the server was not reached, or not understood.
 // Every try is signed anew.
 func (x *Exchange) ask(ctx context.Context, server, path, contentType string, body []byte) ([]byte, error) {
-	ctx, cancel := context.WithTimeout(ctx, exchangeTime)
-	defer cancel()
 	if err := x.stopped(ctx, server); err != nil {
 		return nil, err
 	}
+	return x.exchange(ctx, server, path, contentType, body)
+}
+
+// exchange is ask, whatever an administrator here has stopped.
+func (x *Exchange) exchange(ctx context.Context, server, path, contentType string, body []byte) ([]byte, error) {
+	ctx, cancel := context.WithTimeout(ctx, exchangeTime)
+	defer cancel()
 	r, err := http.NewRequestWithContext(ctx, http.MethodPost, BaseURL(server)+path, bytes.NewReader(body))
 	if err != nil {
 		return nil, fmt.Errorf("ask %s: %w", server, err)

@@ -40,6 +40,7 @@ type Courier struct {
 	rate     *rate.Limiter         // of its exchanges
 	busy     map[threads.Hash]bool // channels of the batch that is being pushed
 	state    threads.Exchange
+	backAt   time.Time // before which the server is not called back
 	current  bool      // state is no older than what is written down
 	held     bool      // this node takes the steps, where there are several
 	told     time.Time // when another node was told last that the server made a request

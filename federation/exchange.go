@@ -110,6 +110,7 @@ func New(o Options) (*Exchange, error) {
 func (x *Exchange) Handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET "+wellKnownPath, x.serveWellKnown)
+	mux.Handle("POST "+checkPath, x.exchanged(x.answerCheck))
 	mux.Handle("POST "+pushPath, x.exchanged(x.answerPush))
 	mux.Handle("POST "+pullPath, x.exchanged(x.answerPull))
 	mux.Handle("POST "+digestPath, x.exchanged(x.answerDigest))
@@ -121,6 +122,7 @@ func (x *Exchange) Handler() http.Handler {
 
 const (
 	wellKnownPath = "/.well-known/meridian"
+	checkPath     = "/federation/v1/check"
 	pushPath      = "/federation/v1/push"
 	pullPath      = "/federation/v1/pull"
 	digestPath    = "/federation/v1/digest"

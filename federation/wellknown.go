@@ -41,7 +41,7 @@ func (x *Exchange) introduction() wellKnown {
 	base := BaseURL(x.Server)
 	return wellKnown{
 		Endpoints: map[string]string{
-			"digest": base + digestPath, "profiles": base + profilesPath, "pull": base + pullPath,
+			"check": base + checkPath, "digest": base + digestPath, "profiles": base + profilesPath, "pull": base + pullPath,
 			"push": base + pushPath, "request": base + requestPath,
 		},
 		Keys:     x.shownKeys(),
@@ -93,25 +93,33 @@ type acquainted struct {
 // fetchWellKnown asks a server who it is. It changes nothing here: what a fetch says never replaces
 // a pinned key.
 func (x *Exchange) fetchWellKnown(ctx context.Context, server string) (acquainted, error) {
+	found, _, err := introduced(ctx, server, x.Transport)
+	return found, err
+}
+
+// introduced is how a server introduces itself through a transport, and the answer in which it did,
+// its body read; nil without one.
+func introduced(ctx context.Context, server string, by http.RoundTripper) (acquainted, *http.Response, error) {
 	ctx, cancel := context.WithTimeout(ctx, exchangeTime)
 	defer cancel()
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, BaseURL(server)+wellKnownPath, nil)
 	if err != nil {
-		return acquainted{}, fmt.Errorf("%s cannot be reached: %w", server, err)
+		return acquainted{}, nil, fmt.Errorf("%s cannot be reached: %w", server, err)
 	}
-	answer, err := x.Transport.RoundTrip(r)
+	answer, err := by.RoundTrip(r)
 	if err != nil {
-		return acquainted{}, fmt.Errorf("%s cannot be reached: %w", server, err)
+		return acquainted{}, nil, fmt.Errorf("%s cannot be reached: %w", server, err)
 	}
 	defer answer.Body.Close()
 	if answer.StatusCode != http.StatusOK {
-		return acquainted{}, fmt.Errorf("%s is asked for %s and answers %s instead of 200; is a Meridian server behind this name?", server, wellKnownPath, answer.Status)
+		return acquainted{}, answer, fmt.Errorf("%s is asked for %s and answers %s instead of 200; is a Meridian server behind this name?", server, wellKnownPath, answer.Status)
 	}
 	body, err := readBounded(answer.Body, maxWellKnown)
 	if err != nil {
-		return acquainted{}, fmt.Errorf("%s cannot be reached: %w", server, err)
+		return acquainted{}, answer, fmt.Errorf("%s cannot be reached: %w", server, err)
 	}
-	return checkWellKnown(server, body)
+	found, err := checkWellKnown(server, body)
+	return found, answer, err
 }
 
 func checkWellKnown(server string, body []byte) (acquainted, error) {

@@ -3,8 +3,10 @@ package server
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"meridian/api"
+	"meridian/federation"
 	"meridian/threads"
 )
 
@@ -27,6 +29,13 @@ type PartnerList struct {
 	Partners []Partner `json:"partners"`
 	// Strangers are the names under which unknown servers asked lately, unproven.
 	Strangers []string `json:"strangers"`
+}
+
+// Examination is the answer of partners.examine.
+type Examination struct {
+	Partner  string               `json:"partner"`
+	Healthy  bool                 `json:"healthy"` // no finding is bad
+	Findings []federation.Finding `json:"findings"`
 }
 
 // book is what is known of partners, with how it goes at this moment.
@@ -115,6 +124,13 @@ func (s *Server) retryPartner(ctx context.Context, in PartnerChange) (Partner, e
 
 func (s *Server) resyncPartner(ctx context.Context, in PartnerChange) (Partner, error) {
 	return s.decided(ctx)(s.federation.ResyncPartner(ctx, in.Name))
+}
+
+// examinePartner looks at what stands between this server and another.
+func (s *Server) examinePartner(ctx context.Context, in PartnerChange) (Examination, error) {
+	findings, err := s.federation.Examine(ctx, in.Name)
+	bad := slices.ContainsFunc(findings, func(f federation.Finding) bool { return f.Result == federation.FindingBad })
+	return Examination{Partner: in.Name, Healthy: !bad, Findings: findings}, err
 }
 
 // decided shows the partner that something was decided about.

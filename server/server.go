@@ -158,6 +158,7 @@ func (s *Server) operations() http.Handler {
 	mux.Handle("POST /partners.add", operation(s.addPartner))
 	mux.Handle("POST /partners.allow", operation(s.allowPartner))
 	mux.Handle("POST /partners.block", operation(s.blockPartner))
+	mux.Handle("POST /partners.examine", operation(s.examinePartner))
 	mux.Handle("POST /partners.pause", operation(s.pausePartner))
 	mux.Handle("POST /partners.resume", operation(s.resumePartner))
 	mux.Handle("POST /partners.retry", operation(s.retryPartner))

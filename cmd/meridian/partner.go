@@ -31,6 +31,7 @@ func partnerCommand() *cobra.Command {
 		partnerChange("retry", "Try a partner again now, and what was parked for it"),
 		partnerChange("resync", "Compare all shared channels with a partner again, both ways, and exchange what is lacking"),
 		partnerListCommand(),
+		partnerDoctorCommand(),
 	)
 	return c
 }
