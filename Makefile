@@ -1,4 +1,4 @@
-.PHONY: run check lint test race bench sim import replay kill removal powercut disk
+.PHONY: run check lint test race bench sim import replay kill nodes removal powercut disk
 
 # What a newcomer runs first: two organisations in conversation on this machine.
 run:
@@ -55,6 +55,10 @@ replay:
 KILLS ?= 50
 kill:
 	$(PROCESSES) -run TestServersKilledUnderLoad -args -process.kills=$(KILLS)
+
+# Three nodes of one organisation on one PostgreSQL, killed and stopped under load: KILLS=N times.
+nodes:
+	$(PROCESSES) -run TestNodesKilledAndStopped -args -process.nodes=$(KILLS)
 
 # A server and a person removed while cut off.
 removal:

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/http/httputil"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -17,6 +18,8 @@ type front struct {
 
 	mu      sync.Mutex
 	refused map[string]bool // servers whose requests do not pass
+	behind  []string        // addresses that take requests in turn
+	turn    int
 }
 
 // newFront listens for partners of the server at the address.
@@ -26,8 +29,12 @@ func newFront(t *testing.T, address string) *front {
 	if err != nil {
 		t.Fatal(err)
 	}
-	f := &front{name: l.Addr().String(), refused: map[string]bool{}}
-	proxy := httputil.NewSingleHostReverseProxy(&url.URL{Scheme: "http", Host: address})
+	f := &front{name: l.Addr().String(), refused: map[string]bool{}, behind: []string{address}}
+	proxy := &httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) {
+		r.SetURL(&url.URL{Scheme: "http", Host: f.next()})
+		r.Out.Host = r.In.Host
+		r.SetXForwarded()
+	}}
 	proxy.ErrorHandler = func(http.ResponseWriter, *http.Request, error) { panic(http.ErrAbortHandler) }
 	server := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if !f.passes(r) {
@@ -38,6 +45,24 @@ func newFront(t *testing.T, address string) *front {
 	go func() { _ = server.Serve(l) }() // until it is closed
 	t.Cleanup(func() { _ = server.Close() })
 	return f
+}
+
+// next is the address whose turn it is.
+func (f *front) next() string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.turn++
+	return f.behind[f.turn%len(f.behind)]
+}
+
+// serve has an address take requests, or take none any more.
+func (f *front) serve(address string, on bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.behind = slices.DeleteFunc(f.behind, func(a string) bool { return a == address })
+	if on {
+		f.behind = append(f.behind, address)
+	}
 }
 
 // passes judges a request by the server that signed it.

@@ -19,6 +19,14 @@ const (
 	dialTimeout      = 10 * time.Second
 )
 
+// A node that stands still, or whose machine is gone, in the middle of a transaction
+// must not keep the others from writing: PostgreSQL ends its session, that of
+// the journal's pen first. In milliseconds.
+const (
+	idleTimeout    = "15000"
+	penIdleTimeout = 4000
+)
+
 const maxConnections = 12
 
 func (s *Store) openPostgres(ctx context.Context, raw string) error {
@@ -32,6 +40,7 @@ func (s *Store) openPostgres(ctx context.Context, raw string) error {
 		return errors.New("does not name sslmode: add ?sslmode=verify-full, or sslmode=disable for a socket of this machine")
 	}
 	query.Set("statement_timeout", statementTimeout)
+	query.Set("idle_in_transaction_session_timeout", idleTimeout)
 	query.Set("synchronous_commit", "on")
 	u.RawQuery = query.Encode()
 	s.dsn = u.String()

@@ -145,7 +145,7 @@ func newTx(ctx context.Context, s *Store, w *writer) *tx {
 func (t *tx) begin() error {
 	query := "begin immediate"
 	if t.store.postgres {
-		query = fmt.Sprintf("begin; select pg_advisory_xact_lock(%d)", journalLock)
+		query = fmt.Sprintf("begin; set local idle_in_transaction_session_timeout = %d; select pg_advisory_xact_lock(%d)", penIdleTimeout, journalLock)
 	}
 	_, err := t.w.conn.ExecContext(t.ctx, query)
 	return err
