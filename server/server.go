@@ -44,6 +44,7 @@ type Server struct {
 	log        *slog.Logger
 	clock      func() time.Time
 	registry   *prometheus.Registry
+	version    string
 	store      *store.Store
 	journal    *journal.Journal
 	federation *federation.Exchange
@@ -70,7 +71,7 @@ func New(ctx context.Context, o Options) (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("data_dir: %w", err)
 	}
-	s := &Server{config: o.Config, log: o.Log, clock: o.Clock, registry: o.Registry, settleNow: make(chan struct{}, 1)}
+	s := &Server{config: o.Config, log: o.Log, clock: o.Clock, registry: o.Registry, version: o.Version, settleNow: make(chan struct{}, 1)}
 	if s.store, err = store.Open(ctx, store.Options{URL: o.Config.Database, Server: o.Config.Server()}); err != nil {
 		return nil, fmt.Errorf("database: %w", err)
 	}
@@ -169,6 +170,8 @@ func (s *Server) operations() http.Handler {
 	mux.Handle("POST /rebuild", operation(s.rebuild))
 	mux.Handle("POST /verify", operation(s.verify))
 	mux.HandleFunc("POST /import", s.serveImport)
+	mux.HandleFunc("POST /backup", s.serveBackup)
+	mux.Handle("POST /backup.note", operation(s.noteBackup))
 	return mux
 }
 

@@ -43,6 +43,7 @@ Each runs its own server; channels they share are replicated by signed federatio
 		demoCommand(), initCommand(), serveCommand(),
 		userCommand(), tokenCommand(), partnerCommand(), keysCommand(),
 		importCommand(), verifyCommand(), rebuildCommand(),
+		backupCommand(), restoreCommand(), dbCommand(),
 		benchCommand(), versionCommand(), healthcheckCommand(),
 	)
 	return root

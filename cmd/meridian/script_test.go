@@ -26,6 +26,7 @@ func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata",
 		Setup: func(e *testscript.Env) error {
+			e.Values["testing"] = t
 			for _, name := range []string{"PORT", "ADMIN", "PORT2", "ADMIN2"} {
 				port, err := loopback.Port()
 				if err != nil {

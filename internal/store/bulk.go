@@ -15,7 +15,8 @@ type bulk struct {
 	rows    [][]any
 }
 
-// column is a column and its type on PostgreSQL: bigint, bytea, text or tsvector.
+// column is a column and its type on PostgreSQL: bigint, boolean, bytea, text or
+// tsvector.
 type column struct{ name, kind string }
 
 func (b *bulk) add(values ...any) { b.rows = append(b.rows, values) }
@@ -38,13 +39,7 @@ func (t *tx) insert(b *bulk) error {
 	return nil
 }
 
-func (b *bulk) names() string {
-	names := make([]string, len(b.columns))
-	for i, c := range b.columns {
-		names[i] = c.name
-	}
-	return strings.Join(names, ", ")
-}
+func (b *bulk) names() string { return columnNames(b.columns) }
 
 func (b *bulk) oneRow() string {
 	return "insert into " + b.table + " (" + b.names() + ") values (?" + strings.Repeat(", ?", len(b.columns)-1) + ")"
@@ -102,4 +97,12 @@ func appendElement(dst []byte, v any) []byte {
 		return append(dst, "NULL"...)
 	}
 	panic(fmt.Sprintf("no array element of type %T", v)) // a column added without its kind
+}
+
+func columnNames(columns []column) string {
+	all := make([]string, len(columns))
+	for i, c := range columns {
+		all[i] = c.name
+	}
+	return strings.Join(all, ", ")
 }

@@ -41,6 +41,26 @@ func (s *Store) Join(ctx context.Context) error {
 	return err
 }
 
+// Idle refuses a database on which a server runs now.
+func (s *Store) Idle(ctx context.Context) error {
+	if !s.postgres {
+		return nil // the file's lock was taken when it was opened
+	}
+	var known bool // in the schema of an old backup there are no nodes
+	err := s.readers.GetContext(ctx, &known, "select to_regclass('node') is not null")
+	var running []string
+	if err == nil && known {
+		err = s.readers.SelectContext(ctx, &running, "select server from node where until > clock_timestamp() limit 1")
+	}
+	if err != nil {
+		return fmt.Errorf("look for running servers: %w", err)
+	}
+	if len(running) > 0 {
+		return fmt.Errorf("a server of %s runs on database %s; stop it first", running[0], s.name)
+	}
+	return nil
+}
+
 // Beat says that this node lives, takes the steps of those named that no living
 // node has, and returns the fences of all that it has.
 func (s *Store) Beat(ctx context.Context, wanted []string) (map[string]threads.Fence, error) {

@@ -26,10 +26,14 @@ type Options struct {
 	// Server is the name of this server: the contents of its own people's
 	// events are kept when they turn void.
 	Server string
+	// Schema is the newest migration to apply, for what a backup holds; 0 for all.
+	// Such a database is good for Import and nothing else.
+	Schema int64
 }
 
 // Store is an open database. It is safe for concurrent use.
 type Store struct {
+	name     string // of the database, without its password
 	server   string
 	postgres bool
 	readers  *sqlx.DB // on SQLite read-only connections
@@ -48,19 +52,19 @@ type Store struct {
 // Open opens the database, creating or upgrading its schema. On SQLite it
 // refuses a database that another process has open.
 func Open(ctx context.Context, o Options) (*Store, error) {
-	s := &Store{server: o.Server, node: rand.Text(), alone: make(chan struct{}, maxAlone)}
+	s := &Store{name: redacted(o.URL), server: o.Server, node: rand.Text(), alone: make(chan struct{}, maxAlone)}
 	scheme, rest, _ := strings.Cut(o.URL, ":")
 	var err error
 	switch scheme {
 	case "sqlite":
-		err = s.openSQLite(ctx, rest)
+		err = s.openSQLite(ctx, rest, o.Schema)
 	case "postgres":
-		err = s.openPostgres(ctx, o.URL)
+		err = s.openPostgres(ctx, o.URL, o.Schema)
 	default:
 		err = errors.New("must be sqlite:PATH or postgres://…")
 	}
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("open database %s: %w", redacted(o.URL), err), s.Close())
+		return nil, errors.Join(fmt.Errorf("open database %s: %w", s.name, err), s.Close())
 	}
 	s.shared.channels = map[threads.Hash]known{}
 	return s, nil

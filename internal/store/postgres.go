@@ -29,7 +29,7 @@ const (
 
 const maxConnections = 12
 
-func (s *Store) openPostgres(ctx context.Context, raw string) error {
+func (s *Store) openPostgres(ctx context.Context, raw string, upTo int64) error {
 	s.postgres = true
 	u, err := url.Parse(raw)
 	if err != nil {
@@ -54,5 +54,5 @@ func (s *Store) openPostgres(ctx context.Context, raw string) error {
 	db.SetMaxIdleConns(maxConnections)
 	s.readers = sqlx.NewDb(db, "postgres")
 	s.writers = s.readers
-	return migrate(ctx, db, true)
+	return migrate(ctx, db, true, upTo)
 }

@@ -14,7 +14,7 @@ import (
 	_ "modernc.org/sqlite" // the driver
 )
 
-func (s *Store) openSQLite(ctx context.Context, path string) error {
+func (s *Store) openSQLite(ctx context.Context, path string, upTo int64) error {
 	if path == "" {
 		return errors.New("names no file: write sqlite:PATH")
 	}
@@ -30,7 +30,7 @@ func (s *Store) openSQLite(ctx context.Context, path string) error {
 	if s.writers, err = openSQLiteFile(path, write, 1); err != nil {
 		return err
 	}
-	if err := migrate(ctx, s.writers.DB, false); err != nil {
+	if err := migrate(ctx, s.writers.DB, false, upTo); err != nil {
 		return err
 	}
 	s.readers, err = openSQLiteFile(path, read, max(4, runtime.NumCPU()))

@@ -32,22 +32,27 @@ type StateHash struct {
 // when the channel is unknown here.
 func (s *Store) StateHash(ctx context.Context, channel threads.Hash) (StateHash, error) {
 	var state StateHash
-	err := s.view(ctx, func(q *sqlx.Tx) error {
-		loaded, err := s.load(ctx, q, channel, known{})
-		if err != nil {
-			return err
-		}
-		if loaded.channel == nil {
-			return threads.Refuse(threads.NotFound, "not_found", "", "there is no such channel")
-		}
-		state = stateOf(loaded.channel)
-		return s.hashState(ctx, q, channel, &state)
+	err := s.view(ctx, func(q *sqlx.Tx) (err error) {
+		state, err = s.stateHash(ctx, q, channel)
+		return err
 	})
 	var refused *threads.Error
 	if err != nil && !errors.As(err, &refused) {
 		err = fmt.Errorf("hash the state of %s: %w", channel, err)
 	}
 	return state, err
+}
+
+func (s *Store) stateHash(ctx context.Context, q *sqlx.Tx, channel threads.Hash) (StateHash, error) {
+	loaded, err := s.load(ctx, q, channel, known{})
+	if err != nil {
+		return StateHash{}, err
+	}
+	if loaded.channel == nil {
+		return StateHash{}, threads.Refuse(threads.NotFound, "not_found", "", "there is no such channel")
+	}
+	state := stateOf(loaded.channel)
+	return state, s.hashState(ctx, q, channel, &state)
 }
 
 func stateOf(c *threads.Channel) StateHash {
