@@ -16,14 +16,14 @@ const (
 	backfillAgain = 2 * time.Second // until a server that gave nothing is asked again
 )
 
-// shallow are the logs of a channel with full history whose copies here do not reach down to 1.
-func shallow(ch *threads.Channel) []wireHead {
-	if ch == nil || ch.Settings.History != "full" {
+// shallow are the logs of a channel whose copies here do not reach down as far as they may.
+func shallow(ch *threads.Channel, self string) []wireHead {
+	if ch == nil {
 		return nil
 	}
 	var logs []wireHead
 	for id, log := range ch.Logs {
-		if log.From > 1 {
+		if log.From > ch.Floor(self, id) {
 			logs = append(logs, wireHead{id, log.From, log.Seq, log.Hash})
 		}
 	}
@@ -120,7 +120,7 @@ func (c *Courier) backfillChannel(ctx context.Context, id threads.Hash, now time
 		if err != nil {
 			return nothingToHave, fmt.Errorf("load channel %s: %w", id, err)
 		}
-		logs := shallow(ch)
+		logs := shallow(ch, c.x.Server)
 		if len(logs) == 0 || !ch.IsMember(c.x.Server) || !ch.IsMember(c.name) {
 			return nothingLeft, nil
 		}

@@ -29,36 +29,54 @@ func (c *Courier) compare(ctx context.Context, now time.Time) error {
 		return err
 	}
 	c.failures = 0
-	if c.anew {
-		c.anew = false
-		for _, channels := range mine {
-			for id := range channels {
-				c.differs(ctx, id, answer.Busy, now)
-			}
+	lost := 0
+	for _, id := range unequal(mine, answer.Buckets, c.anew) {
+		if err := c.differs(ctx, id, answer.Busy, &lost, now); err != nil {
+			return err
 		}
 	}
-	for bucket, theirs := range answer.Buckets {
-		for id, sum := range theirs {
-			if mine[bucket][id] != sum && threads.IsHash(id) {
-				c.differs(ctx, id, answer.Busy, now)
-			}
-		}
-		for id := range mine[bucket] {
-			if _, ok := theirs[id]; !ok {
-				c.differs(ctx, id, answer.Busy, now)
-			}
-		}
-	}
+	c.anew = false
 	return c.look(ctx, mine, now)
 }
 
-// differs has a channel fetched, unless it is one of which this server knows nothing or that is
-// being pushed here.
-func (c *Courier) differs(ctx context.Context, id threads.Hash, busy []threads.Hash, now time.Time) {
-	ch, err := c.x.Journal.Channel(ctx, id)
-	if err == nil && ch != nil && !slices.Contains(busy, id) && c.wants[id] == nil {
-		c.wants[id] = &want{at: now}
+// unequal are the channels that have not the same sum on both sides, or that only
+// one has, in the buckets that the answer names; with all, every one known here too.
+func unequal(mine, theirs map[string]map[threads.Hash]string, all bool) []threads.Hash {
+	differ := map[threads.Hash]bool{}
+	for bucket, sums := range theirs {
+		for id, sum := range sums {
+			if mine[bucket][id] != sum && threads.IsHash(id) {
+				differ[id] = true
+			}
+		}
 	}
+	for bucket, sums := range mine {
+		for id := range sums {
+			if _, same := theirs[bucket][id]; all || theirs[bucket] != nil && !same {
+				differ[id] = true
+			}
+		}
+	}
+	return slices.Sorted(maps.Keys(differ))
+}
+
+// differs has a channel fetched, unless it is being pushed here. One of which this server knows
+// nothing it may have lost; lost counts those.
+func (c *Courier) differs(ctx context.Context, id threads.Hash, busy []threads.Hash, lost *int, now time.Time) error {
+	ch, err := c.x.Journal.Channel(ctx, id)
+	if err != nil || slices.Contains(busy, id) || c.wants[id] != nil {
+		return err
+	}
+	if ch == nil {
+		if *lost++; c.pinned == nil || *lost > maxRelearned {
+			return nil
+		}
+		if was, err := c.relearn(ctx, id); err != nil || !was {
+			return err
+		}
+	}
+	c.wants[id] = &want{at: now}
+	return nil
 }
 
 // look finds, in the channels shared with the server, what has to be done beside the frontiers: the
@@ -75,7 +93,10 @@ func (c *Courier) look(ctx context.Context, shared map[string]map[threads.Hash]s
 				c.x.Log.Error("a channel knows the partner by another key than the pinned one", "partner", c.name, "channel", id)
 				continue
 			}
-			if len(shallow(ch)) > 0 {
+			if ch.InDoubt() && !c.x.doubts.has(id, c.name) && c.wants[id] == nil {
+				c.wants[id] = &want{at: now}
+			}
+			if len(shallow(ch, c.x.Server)) > 0 {
 				c.deepen(id, now)
 			}
 			if missing, err := c.x.missing(ctx, id); err != nil {

@@ -65,6 +65,7 @@ type Exchange struct {
 	verifier  *Verifier
 	metrics   *metrics
 	digests   digests
+	doubts    doubts
 	strangers strangers
 
 	deciding sync.Mutex // held while something about a server is decided
@@ -100,7 +101,7 @@ func New(o Options) (*Exchange, error) {
 	}
 	x := &Exchange{
 		Options: o, own: keys, metrics: metrics, renewed: make(chan struct{}, 1), checked: map[string]time.Time{},
-		couriers: map[string]*Courier{}, known: map[string]acquaintance{}, leases: map[threads.Hash]lease{},
+		doubts: newDoubts(), couriers: map[string]*Courier{}, known: map[string]acquaintance{}, leases: map[threads.Hash]lease{},
 	}
 	x.verifier = NewVerifier(o.Server, x.keyFor)
 	return x, nil

@@ -141,6 +141,7 @@ func (c *Courier) pull(ctx context.Context, ids []threads.Hash, now time.Time) e
 		if err != nil {
 			return err
 		}
+		asked.Waiting = asked.Waiting && !c.x.doubts.has(id, c.name)
 		request.Channels = append(request.Channels, asked)
 	}
 	got, tail, err := c.fetch(ctx, request, false, now)
@@ -213,6 +214,7 @@ func (x *Exchange) lackingHere(ctx context.Context, id threads.Hash, w *want) (p
 			asked.Ahead = append(asked.Ahead, wireRef{LogID: held.LogID, Seq: held.Seq})
 		}
 	}
+	asked.Waiting = ch.InDoubt()
 	asked.Contents, err = x.missing(ctx, id)
 	w.missing = asked.Contents
 	return asked, err
@@ -246,6 +248,9 @@ func (c *Courier) pulled(ctx context.Context, w *want, t pulledChannel, got *thr
 			return err
 		}
 	}
+	if err := c.gaveAll(ctx, ch, t, now); err != nil {
+		return err
+	}
 	lag := behind(ch, t.standing)
 	w.ahead = nil
 	w.idle++
@@ -273,7 +278,7 @@ func (c *Courier) goOn(w *want, ch *threads.Channel, t pulledChannel, lag []thre
 	switch {
 	case len(lag) == 0 && len(w.ahead) == 0 && len(w.missing) == 0:
 		delete(c.wants, ch.ID)
-		if len(shallow(ch)) > 0 {
+		if len(shallow(ch, c.x.Server)) > 0 {
 			c.deepen(ch.ID, now)
 		}
 	case w.idle > 1 || len(lag) == 0 && w.idle > 0:

@@ -15,6 +15,8 @@ type Journal interface {
 	Channel(ctx context.Context, id threads.Hash) (*threads.Channel, error)
 	// Changed is closed at the next commit.
 	Changed() <-chan struct{}
+	// Prove ends the doubts of a channel of which every member server delivered what it holds.
+	Prove(ctx context.Context, channel threads.Hash) error
 }
 
 // Logs reads events in their stored bytes as partners may have them: a content is nil where it is not
@@ -40,6 +42,8 @@ type Neighbours interface {
 	// ChannelsWith lists, by id, at most limit channels after the given one of which the server is
 	// or was a member.
 	ChannelsWith(ctx context.Context, server string, after threads.Hash, limit int) ([]threads.Hash, error)
+	// InDoubt lists likewise the channels of which a log of this server's own is in doubt.
+	InDoubt(ctx context.Context, after threads.Hash, limit int) ([]threads.Hash, error)
 }
 
 // Partners is the book of partners.

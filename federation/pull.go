@@ -97,6 +97,14 @@ func (x *Exchange) serve(ctx context.Context, from caller, asked pullChannel, p 
 		out.Control, out.More = s.have.Control, p.full
 		return out, err
 	}
+	if asked.Admission {
+		return out, s.admission(ctx)
+	}
+	if asked.Waiting {
+		if out.Waiting, err = x.waitingHere(ctx, id, from.now); err != nil {
+			return out, err
+		}
+	}
 	room := p.room
 	if err := s.all(ctx, asked); err != nil {
 		return out, err
@@ -149,15 +157,6 @@ func (s *serving) control(ctx context.Context, last int64) error {
 		s.have.Control = wireControl{e.Header.Seq, e.ID}
 	}
 	return nil
-}
-
-// lowest is the seq below which the asker may not read a log: where its copy starts in a channel
-// whose newcomers see nothing of before.
-func (s *serving) lowest(id threads.LogID) int64 {
-	if s.ch.Settings.History == "full" || id.Origin == s.asker {
-		return 1
-	}
-	return s.ch.Start(s.asker)[id].Seq + 1
 }
 
 // data adds what continues the asker's data logs, all logs side by side in the order of their times,
@@ -237,7 +236,7 @@ func (s *serving) below(ctx context.Context, logs []wireHead) error {
 		if !ok {
 			continue
 		}
-		first := max(s.lowest(h.LogID), held.From, h.From-int64(s.page.room)-1)
+		first := max(s.ch.Floor(s.asker, h.LogID), held.From, h.From-int64(s.page.room)-1)
 		events, err := s.x.logEvents(ctx, s.ch.ID, threads.Ref{LogID: h.LogID, Seq: first}, min(h.From-1, held.Seq), MaxFrames+1)
 		if err != nil {
 			return err
@@ -262,7 +261,7 @@ func (s *serving) contents(ctx context.Context, ids []threads.Hash) error {
 	}
 	for _, e := range events {
 		h := &e.Header
-		if e.Content == nil || h.Log != threads.LogData || h.Seq < s.lowest(h.LogID()) {
+		if e.Content == nil || h.Log != threads.LogData || h.Seq < s.ch.Floor(s.asker, h.LogID()) {
 			continue
 		}
 		if !s.page.add(e) {
@@ -276,7 +275,7 @@ func (s *serving) contents(ctx context.Context, ids []threads.Hash) error {
 func (s *serving) probe(ctx context.Context, places []wireRef) error {
 	for _, r := range places {
 		hash := ""
-		if r.Seq >= s.lowest(r.LogID) {
+		if r.Seq >= s.ch.Floor(s.asker, r.LogID) {
 			events, err := s.x.logEvents(ctx, s.ch.ID, threads.Ref(r), s.ch.LogOf(r.LogID).Seq, 1)
 			if err != nil {
 				return err
@@ -291,10 +290,10 @@ func (s *serving) probe(ctx context.Context, places []wireRef) error {
 }
 
 // asksMore reports whether the asker holds more than this server of a log that it will not deliver
-// itself.
+// itself; of this server's own logs too, if they were lost here.
 func (s *serving) asksMore() bool {
 	for _, h := range s.have.Frontier {
-		if h.Origin != s.asker && h.Origin != s.x.Server && h.Seq > s.ch.LogOf(h.LogID).Seq {
+		if h.Origin != s.asker && h.Seq > s.ch.LogOf(h.LogID).Seq {
 			return true
 		}
 	}

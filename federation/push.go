@@ -82,13 +82,7 @@ func (x *Exchange) channelAnswer(ctx context.Context, from caller, id threads.Ha
 	}
 	a := channelAnswer{standing: standingOf(id, ch)}
 	if got != nil {
-		for _, w := range got.Waiting {
-			waiting := wireWaiting{Origin: w.Origin, Epoch: w.Epoch, Seq: w.Seq}
-			if w.For.Seq > 0 {
-				waiting.For = &wireRef{LogID: w.For.LogID, Seq: w.For.Seq}
-			}
-			a.Waiting = append(a.Waiting, waiting)
-		}
+		a.Waiting = writeWaiting(got.Waiting)
 	}
 	return a, true, nil
 }
@@ -115,7 +109,9 @@ func (x *Exchange) takeIn(ctx context.Context, from caller, frames Frames, below
 		return out, err
 	}
 	if len(events) > 0 {
-		out.answer, err = x.Journal.Ingest(ctx, threads.Batch{From: from.name, Events: events, Now: from.now, Below: below, MetAfter: metAfter})
+		out.answer, err = x.Journal.Ingest(ctx, threads.Batch{
+			From: from.name, Events: events, Now: from.now, Below: below, MetAfter: metAfter, Relearned: x.relearned(events),
+		})
 		if err != nil {
 			return out, fmt.Errorf("take in %d events of %s: %w", len(events), from.name, err)
 		}

@@ -136,10 +136,15 @@ type pullRequest struct {
 
 type pullChannel struct {
 	standing
+	// Admission asks for nothing but the control event that admitted the asker, by
+	// which it sees that it was in a channel of which it has lost everything.
+	Admission bool `json:"admission,omitempty"`
+
 	Ahead    []wireRef      `json:"ahead,omitempty"`    // held unapplied up to these places: not wanted again
 	Below    []wireHead     `json:"below,omitempty"`    // continue these logs downwards from their From instead
 	Contents []threads.Hash `json:"contents,omitempty"` // events whose contents the asker lacks
 	Probe    []wireRef      `json:"probe,omitempty"`    // places whose hashes the asker compares
+	Waiting  bool           `json:"waiting,omitempty"`  // what is held unapplied is to be named too
 }
 
 // pullTail is the last line of the answer to a pull.
@@ -152,6 +157,8 @@ type pulledChannel struct {
 	Code   string         `json:"code,omitempty"`   // why nothing, or not all, is given
 	Hashes []threads.Hash `json:"hashes,omitempty"` // of the places probed, "" where none is held
 	More   bool           `json:"more"`             // there is more than fitted
+	// Waiting is what is held unapplied, where that was asked for.
+	Waiting []wireWaiting `json:"waiting,omitempty"`
 }
 
 // digestRequest and digestAnswer compare all shared channels at once.

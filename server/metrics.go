@@ -69,6 +69,9 @@ func newJournalMetrics(r prometheus.Registerer) (*journalMetrics, error) {
 }
 
 func (m *journalMetrics) committed(c journal.Commit) {
+	if len(c.Entries) == 0 {
+		return
+	}
 	m.commits.Inc()
 	m.events.Add(float64(len(c.Entries)))
 	m.group.Observe(float64(len(c.Entries)))

@@ -110,6 +110,8 @@ func (s *Server) start(ctx context.Context) work {
 		r.start(stepping, step{name: "renew certificate", do: s.renew})
 	}
 	r.start(stepping, step{name: "record keys", do: s.federation.RenewKeys, woken: s.federation.KeysChanged()})
+	r.start(stepping, step{name: "settle doubts", do: s.federation.SettleDoubts})
+	r.start(stepping, step{name: "sync mark", do: s.mark.step})
 	return work{
 		endSockets: func() { endSockets(); <-carried },
 		endSteps:   func() { endSteps(); r.wait(); who.flush(ctx); endNode() },

@@ -51,6 +51,8 @@ type Server struct {
 	api        *api.API
 	recent     *federation.Recent
 	settleNow  chan struct{} // receives when what waits may have come through another node
+	mark       *mark         // nil until the database was held against it
+	alarms     *alarms
 	health     health
 	// certificate is shown to people and partners; nil where a proxy does that.
 	certificate *certificate
@@ -81,6 +83,9 @@ func New(ctx context.Context, o Options) (*Server, error) {
 	if err := s.build(keys, o.Version); err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
+	if err := s.prove(ctx); err != nil {
+		return nil, errors.Join(err, s.Close())
+	}
 	return s, nil
 }
 
@@ -109,15 +114,21 @@ func (s *Server) build(keys federation.Keyring, version string) error {
 	if err := registerCertificate(s.registry, s.certificate); err != nil {
 		return err
 	}
+	if s.alarms, err = newAlarms(s.registry); err != nil {
+		return fmt.Errorf("register metrics of the database: %w", err)
+	}
 	name := s.config.Server()
 	s.health.ping, s.health.doubt = s.store.Ping, make(chan struct{}, 1)
 	s.recent = federation.NewRecent(name, logs{s.store})
+	pen := keys.Pen(name, random16)
+	pen.Awaited = s.awaited
 	s.journal = journal.New(journal.Options{
 		Store:  s.store,
-		Pen:    keys.Pen(name, random16),
+		Pen:    pen,
 		Clock:  s.clock,
 		Failed: s.health.doubts,
 		Committed: func(c journal.Commit) {
+			s.committed(c)
 			metrics.committed(c)
 			s.recent.Committed(entriesOf(c))
 		},
@@ -164,6 +175,7 @@ func (s *Server) operations() http.Handler {
 	mux.Handle("POST /partners.resume", operation(s.resumePartner))
 	mux.Handle("POST /partners.retry", operation(s.retryPartner))
 	mux.Handle("POST /partners.resync", operation(s.resyncPartner))
+	mux.Handle("POST /partners.give-up", operation(s.giveUpPartner))
 	mux.Handle("POST /partners.list", operation(s.listPartners))
 	mux.Handle("POST /keys.rotate", operation(s.rotateKeys))
 	mux.Handle("POST /keys.list", operation(s.listKeys))
@@ -177,8 +189,12 @@ func (s *Server) operations() http.Handler {
 
 // Close closes the store. A server that was run has done so.
 func (s *Server) Close() error {
-	if err := s.store.Close(); err != nil {
-		return fmt.Errorf("close database: %w", err)
+	err := s.store.Close()
+	if err != nil {
+		err = fmt.Errorf("close database: %w", err)
 	}
-	return nil
+	if s.mark != nil {
+		err = errors.Join(err, s.mark.close())
+	}
+	return err
 }

@@ -62,3 +62,20 @@ func checkAcceptance(e *Event, o Object) error {
 	}
 	return nil
 }
+
+// Admitted is the key by whose word the server was in the channel of e, a control
+// event that may come from anybody: it made the channel, or accepted to join it.
+func (e *Event) Admitted(server string) (Key, bool) {
+	if e.Header.Type != TypeChannelCreated && e.Header.Type != TypeMemberJoined {
+		return Key{}, false
+	}
+	named, key, ok := KeyNamed(e)
+	if !ok || named != server {
+		return Key{}, false
+	}
+	if e.Header.Origin == server {
+		return key, Verify(key.Public, SigningBytes(e.HeaderBytes), e.Sig)
+	}
+	o, err := ParseCanonical(e.Content, MaxContent)
+	return key, err == nil && checkAcceptance(e, o) == nil
+}

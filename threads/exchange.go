@@ -11,6 +11,11 @@ type Batch struct {
 	// Below says that the events continue logs downwards from where this
 	// server's copy starts, newest first.
 	Below bool
+	// About are channels whose standing is to be in the answer, whatever came.
+	About []Hash
+	// Relearned are channels that this server had lost: what is not held yet of
+	// one is in doubt.
+	Relearned map[Hash]bool
 	// MetAfter is how long a dependency may be missing before it counts as met.
 	MetAfter time.Duration
 }

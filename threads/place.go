@@ -42,8 +42,13 @@ func (c *Channel) Place(e *Event, self string, now, since time.Time, metAfter ti
 	switch {
 	case h.Seq <= log.Seq:
 		return Held, Want{}, nil
+	case h.Seq > log.Seq+1 && now.Sub(since) >= metAfter && c.begins(h, log):
+		at := c.startedAt(id, h.Seq-1)
+		log = &Log{Head: Head{LogID: id, Seq: at.Seq, Hash: at.Hash, Time: at.Time}, Control: at.Control}
 	case h.Seq > log.Seq+1:
 		return Waits, Want{LogID: id, Seq: log.Seq + 1}, nil
+	}
+	switch {
 	case h.Prev != log.Hash:
 		return refusal(e, RefusedChain, "prev is not the hash of the event before")
 	case h.Control.Number < log.Control:
@@ -59,6 +64,13 @@ func (c *Channel) Place(e *Event, self string, now, since time.Time, metAfter ti
 		}
 	}
 	return Fits, Want{}, nil
+}
+
+// begins reports whether a copy of which nothing is held yet may begin with the
+// event: nobody supplied what lies before it, as after a loss of which members
+// who came later hold the rest, and the control log vouches for the one before.
+func (c *Channel) begins(h *Header, log *Log) bool {
+	return log.Seq == log.From-1 && c.startedAt(h.LogID(), h.Seq-1).Hash == h.Prev
 }
 
 func refusal(e *Event, code, detail string) (Placement, Want, *Refusal) {

@@ -115,7 +115,7 @@ func (c *Channel) dependencies(log *Log, targets []Ref, now time.Time) (after []
 func (c *Channel) Advance(e *Event) {
 	id := e.Header.LogID()
 	log := c.Logs[id]
-	if log == nil {
+	if log == nil || log.Seq < e.Header.Seq-1 { // the copy begins here
 		log = &Log{From: e.Header.Seq, Before: e.Header.Prev}
 		c.Logs[id] = log
 	}

@@ -23,6 +23,28 @@ func (c *Channel) StartLogs(self string) {
 	}
 }
 
+// Floor is the lowest seq to which a member's copy of a log reaches down: what
+// newcomers see, and all of the log of its own.
+func (c *Channel) Floor(server string, id LogID) int64 {
+	if c.Settings.History == "full" || id.Origin == server {
+		return 1
+	}
+	return c.Start(server)[id].Seq + 1
+}
+
+// startedAt is what the control log says of the event at which some member's copy
+// of the log began, zero where none did.
+func (c *Channel) startedAt(id LogID, seq int64) Start {
+	for _, m := range c.servers {
+		for _, a := range m.admissions {
+			if at := a.start[id]; at.Seq == seq && seq > 0 {
+				return at
+			}
+		}
+	}
+	return Start{}
+}
+
 // ServedFrom is the seq from which a member server is given a log that it has
 // applied up to have. One that came back into a channel whose newcomers see all
 // of its history goes on where it stopped; others go on from their start.

@@ -12,10 +12,20 @@ type shared struct {
 	channels map[threads.Hash]known
 }
 
-// known is a committed channel and the journal position of its newest change.
+// known is a committed channel, the journal position of its newest change, and
+// the sum of the doubts about its logs, which change without one.
 type known struct {
 	channel *threads.Channel
 	version int64
+	doubts  int64
+}
+
+func knownOf(c *threads.Channel, version int64) known {
+	k := known{channel: c, version: version, doubts: int64(c.ControlDoubt)}
+	for _, l := range c.Logs {
+		k.doubts += int64(l.Doubt)
+	}
+	return k
 }
 
 // maxKnown bounds the channels kept in memory.
@@ -34,4 +44,11 @@ func (s *shared) keep(id threads.Hash, k known) {
 		clear(s.channels)
 	}
 	s.channels[id] = k
+}
+
+// forget drops everything: the database is not the one that it was read from.
+func (s *shared) forget() {
+	s.Lock()
+	defer s.Unlock()
+	clear(s.channels)
 }

@@ -55,17 +55,19 @@ func (t *tx) Channel(id threads.Hash) (*threads.Channel, error) {
 // load reads a channel by replaying its control log, unless cached is what is
 // stored. What it read is kept for everyone.
 func (s *Store) load(ctx context.Context, q querier, id threads.Hash, cached known) (known, error) {
-	var number, version int64
+	var number, version, doubts int64
 	var doubt threads.Doubt
-	err := q.QueryRowContext(ctx, s.bind(`select c.id, c.version, coalesce(l.doubt, 0) from channel c
-		left join log l on l.channel = c.id and l.origin = 0 and l.epoch = 0 where c.hash = ?`), raw(id)).Scan(&number, &version, &doubt)
+	err := q.QueryRowContext(ctx, s.bind(`select c.id, c.version, coalesce(l.doubt, 0),
+			(select coalesce(sum(doubt), 0) from log where channel = c.id)
+		from channel c left join log l on l.channel = c.id and l.origin = 0 and l.epoch = 0
+		where c.hash = ?`), raw(id)).Scan(&number, &version, &doubt, &doubts)
 	if errors.Is(err, sql.ErrNoRows) {
 		return known{}, nil
 	}
 	if err != nil {
 		return known{}, fmt.Errorf("look up channel %s: %w", id, err)
 	}
-	if cached.channel != nil && cached.version == version { // another node may have written
+	if cached.channel != nil && cached.version == version && cached.doubts == doubts { // another node may have written
 		return cached, nil
 	}
 	c := threads.NewChannel(id)
@@ -76,8 +78,9 @@ func (s *Store) load(ctx context.Context, q querier, id threads.Hash, cached kno
 	if err := s.loadHeads(ctx, q, c, number); err != nil {
 		return known{}, fmt.Errorf("load heads of %s: %w", id, err)
 	}
-	s.shared.keep(id, known{c, version})
-	return known{c, version}, nil
+	fresh := knownOf(c, version)
+	s.shared.keep(id, fresh)
+	return fresh, nil
 }
 
 func (s *Store) replayControl(ctx context.Context, q querier, c *threads.Channel, number int64) error {

@@ -185,7 +185,7 @@ func (t *tx) flush() error {
 // publish makes the committed channels those that everyone sees.
 func (t *tx) publish() {
 	for id, ch := range t.channels {
-		t.store.shared.keep(id, known{ch.channel, ch.version})
+		t.store.shared.keep(id, knownOf(ch.channel, ch.version))
 	}
 }
 

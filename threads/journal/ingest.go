@@ -20,6 +20,11 @@ func (j *Journal) Ingest(ctx context.Context, in threads.Batch) (threads.Answer,
 	var answer threads.Answer
 	err := j.write(ctx, func(b *batch) error {
 		run := &intake{batch: b, in: in, keys: keys, channels: map[threads.Hash]*reach{}}
+		for _, id := range in.About {
+			if _, err := run.reach(id); err != nil {
+				return err
+			}
+		}
 		if err := run.all(); err != nil {
 			return err
 		}
@@ -88,6 +93,9 @@ func (run *intake) reach(id threads.Hash) (*reach, error) {
 		}
 		if expected {
 			c = threads.NewChannel(id)
+			if run.in.Relearned[id] {
+				c.ControlDoubt = threads.Doubtful
+			}
 		}
 	}
 	r := &reach{ended: map[threads.LogID]bool{}}

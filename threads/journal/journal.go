@@ -34,6 +34,7 @@ type Journal struct {
 	heard    int64 // newest position of which followers or other nodes spoke
 	lost     int   // how often other nodes may have written anything
 	round    int   // moves with what memory holds
+	newest   Mark  // of the events that this process committed; touched only by whoever writes
 }
 
 // Commit tells what one transaction did, for metrics and for followers' rings.
@@ -44,6 +45,9 @@ type Commit struct {
 	// Foreign are events under this server's key, in logs that it was sure of,
 	// which it does not hold and others brought; it goes on in other logs.
 	Foreign []*threads.Event
+	// WentBack says that the database has lost what this process had committed,
+	// as a standby does that was promoted too early; without Entries, too.
+	WentBack bool
 }
 
 // Options are what a Journal is made of.
@@ -151,6 +155,7 @@ type batch struct {
 	hidden   bool // something was judged again
 	filled   bool // contents came that had been missing
 	foreign  []*threads.Event
+	wentBack bool
 }
 
 func (j *Journal) begin(tx Tx) (*batch, error) {
@@ -163,12 +168,29 @@ func (j *Journal) begin(tx Tx) (*batch, error) {
 		pending: map[threads.Hash][]Entry{}, targets: map[threads.Hash]threads.Target{},
 	}
 	j.mu.Lock()
-	defer j.mu.Unlock()
 	b.lost = j.lost
-	if !j.known || last != j.last { // another node of this organisation wrote meanwhile
+	same := j.known && last == j.last
+	if !same { // another node of this organisation wrote meanwhile, or the connection is a new one
 		j.forget()
 	}
-	return b, nil
+	j.mu.Unlock()
+	if !same {
+		err = b.lookBack()
+	}
+	return b, err
+}
+
+// lookBack doubts the database when it lacks what this process had committed.
+func (b *batch) lookBack() error {
+	if b.j.newest.Pos == 0 {
+		return nil
+	}
+	held, err := b.tx.Holds(b.j.newest)
+	if err != nil || held {
+		return err
+	}
+	b.wentBack = true
+	return b.tx.Doubt()
 }
 
 // forget drops what memory holds of the store's state. j.mu must be held.

@@ -177,8 +177,15 @@ func (j *Journal) transact(ctx context.Context, group []*task) (bad int, err err
 		}
 		return bad, unavailable(err)
 	}
-	if j.commit != nil && len(b.entries) > 0 {
-		j.commit(Commit{Entries: b.entries, Took: j.queue.clock().Sub(begun), Waited: j.room.count, Foreign: b.foreign})
+	if n := len(b.entries); n > 0 {
+		j.newest = b.entries[n-1].mark()
+	} else if b.wentBack {
+		j.newest = Mark{}
+	}
+	if j.commit != nil && (len(b.entries) > 0 || b.wentBack) {
+		j.commit(Commit{
+			Entries: b.entries, Took: j.queue.clock().Sub(begun), Waited: j.room.count, Foreign: b.foreign, WentBack: b.wentBack,
+		})
 	}
 	j.publish(b)
 	return -1, nil

@@ -43,10 +43,23 @@ type Tx interface {
 	// judged again by c, and what people see is made anew without those that
 	// are void now. A log that its server's removal closed ends at its cut.
 	Revoid(c *threads.Channel, pos int64, logs []threads.LogID) error
+	// Holds reports whether the event stands at that position of the journal.
+	Holds(m Mark) (bool, error)
+	// Doubt puts every log of this server's own in doubt: the database may be
+	// older than what others hold.
+	Doubt() error
+	// Prove stores, as of a position, that nothing of c is in doubt.
+	Prove(c *threads.Channel, pos int64) error
 	// Recall is the outcome that was remembered under the key, nil when none was.
 	Recall(key Key) (*Remembered, error)
 	// Remember keeps the outcome of a command under its key.
 	Remember(key Key, r Remembered) error
+}
+
+// Mark is an event and the position that it was given.
+type Mark struct {
+	Pos int64
+	ID  threads.Hash
 }
 
 // Entry is an event to be appended.

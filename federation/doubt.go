@@ -1,0 +1,186 @@
+package federation
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"meridian/threads"
+)
+
+// doubts are what member servers answered about this server's own logs since it
+// came to doubt that it holds all of them.
+type doubts struct {
+	mu         sync.Mutex
+	answered   map[threads.Hash]map[string]bool // who delivered all that it holds of the channel
+	since      map[threads.Hash]time.Time       // when a channel was first looked at
+	givenUp    map[string]bool                  // servers that an administrator no longer waits for
+	relearning map[threads.Hash]bool            // channels that this server was in before it lost them
+}
+
+func newDoubts() doubts {
+	return doubts{
+		answered: map[threads.Hash]map[string]bool{}, since: map[threads.Hash]time.Time{},
+		givenUp: map[string]bool{}, relearning: map[threads.Hash]bool{},
+	}
+}
+
+// has reports whether a server delivered what it holds of a channel.
+func (d *doubts) has(channel threads.Hash, server string) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.answered[channel][server]
+}
+
+func (d *doubts) note(channel threads.Hash, server string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.answered[channel] == nil {
+		d.answered[channel] = map[string]bool{}
+	}
+	d.answered[channel][server] = true
+}
+
+// age is how long the channel has been looked at.
+func (d *doubts) age(channel threads.Hash, now time.Time) time.Duration {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.since[channel].IsZero() || now.Before(d.since[channel]) {
+		d.since[channel] = now
+	}
+	return now.Sub(d.since[channel])
+}
+
+func (d *doubts) settled(channel threads.Hash) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	delete(d.answered, channel)
+	delete(d.since, channel)
+	delete(d.relearning, channel)
+}
+
+// Doubted forgets what was answered so far: the database is not the one that it
+// was answered about.
+func (x *Exchange) Doubted() {
+	x.doubts.mu.Lock()
+	defer x.doubts.mu.Unlock()
+	clear(x.doubts.answered)
+	clear(x.doubts.since)
+}
+
+// Awaited names the member servers of a channel that have not delivered yet what
+// they hold of it, but for those given up.
+func (x *Exchange) Awaited(ch *threads.Channel) []string {
+	x.doubts.mu.Lock()
+	defer x.doubts.mu.Unlock()
+	var names []string
+	for _, name := range ch.Servers() {
+		if name != x.Server && !x.doubts.answered[ch.ID][name] && !x.doubts.givenUp[name] {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+// GiveUp has this server no longer wait for another one that will not come back,
+// until it starts again: what that one alone holds of a control log is lost.
+func (x *Exchange) GiveUp(ctx context.Context, name string) error {
+	if _, err := ParseServerName(name); err != nil {
+		return threads.Refuse(threads.Invalid, "invalid", "/name", "must be the name of a server")
+	}
+	x.doubts.mu.Lock()
+	x.doubts.givenUp[name] = true
+	x.doubts.mu.Unlock()
+	_, err := x.SettleDoubts(ctx, x.Clock())
+	return err
+}
+
+// Times of doubts. A channel without other member servers is proven after a
+// while in which partners may have said that they are in it.
+const (
+	doubtsEvery = 5 * time.Second
+	lonelyAfter = 2 * time.Minute
+)
+
+// SettleDoubts ends the doubts of the channels of which every member server has
+// delivered what it holds. It is a step.
+func (x *Exchange) SettleDoubts(ctx context.Context, now time.Time) (time.Time, error) {
+	for after := ""; ; {
+		ids, err := x.Neighbours.InDoubt(ctx, after, maxShared)
+		if err != nil {
+			return now, fmt.Errorf("list channels in doubt: %w", err)
+		}
+		for _, id := range ids {
+			if err := x.settleDoubt(ctx, id, now); err != nil {
+				return now, err
+			}
+		}
+		if len(ids) < maxShared {
+			return now.Add(doubtsEvery), nil
+		}
+		after = ids[len(ids)-1]
+	}
+}
+
+func (x *Exchange) settleDoubt(ctx context.Context, id threads.Hash, now time.Time) error {
+	ch, err := x.Journal.Channel(ctx, id)
+	if err != nil {
+		return fmt.Errorf("load channel %s: %w", id, err)
+	}
+	age := x.doubts.age(id, now)
+	if ch == nil || len(x.Awaited(ch)) > 0 || len(ch.Servers()) < 2 && age < lonelyAfter {
+		return nil
+	}
+	if err := x.Journal.Prove(ctx, id); err != nil {
+		return fmt.Errorf("prove channel %s: %w", id, err)
+	}
+	x.doubts.settled(id)
+	x.Log.Info("all that others hold of this server's own logs is here: they go on", "channel", id)
+	return nil
+}
+
+// gaveAll takes note, of a channel in doubt, that a member server was asked
+// and that nothing it holds of this server's own logs is missing here.
+func (c *Courier) gaveAll(ctx context.Context, ch *threads.Channel, t pulledChannel, now time.Time) error {
+	if !ch.InDoubt() || t.Code != "" || c.x.doubts.has(ch.ID, c.name) || !ch.IsMember(c.name) {
+		return nil
+	}
+	if t.Control.Number > ch.Control.Seq || lacksOwn(ch, t.standing, c.x.Server) || slices.ContainsFunc(t.Waiting, func(w wireWaiting) bool { return w.Origin == c.x.Server }) {
+		return nil
+	}
+	c.x.doubts.note(ch.ID, c.name)
+	return c.x.settleDoubt(ctx, ch.ID, now)
+}
+
+// lacksOwn reports whether a standing names something of this server's own logs
+// that is not here.
+func lacksOwn(ch *threads.Channel, s standing, self string) bool {
+	return slices.ContainsFunc(s.Frontier, func(h wireHead) bool {
+		mine := ch.LogOf(h.LogID)
+		cut, closed := ch.CutOf(h.LogID)
+		return h.Origin == self && !(closed && mine.Seq >= cut.Seq) && (h.Seq > mine.Seq || h.Seq == mine.Seq && h.Hash != mine.Hash)
+	})
+}
+
+// waitingHere is what is held here unapplied of a channel.
+func (x *Exchange) waitingHere(ctx context.Context, id threads.Hash, now time.Time) ([]wireWaiting, error) {
+	got, err := x.Journal.Ingest(ctx, threads.Batch{Now: now, MetAfter: metAfter, About: []threads.Hash{id}})
+	if err != nil || got.Channels[id] == nil {
+		return nil, err
+	}
+	return writeWaiting(got.Channels[id].Waiting), nil
+}
+
+func writeWaiting(all []threads.Waiting) []wireWaiting {
+	var out []wireWaiting
+	for _, w := range all {
+		waiting := wireWaiting{Origin: w.Origin, Epoch: w.Epoch, Seq: w.Seq}
+		if w.For.Seq > 0 {
+			waiting.For = &wireRef{LogID: w.For.LogID, Seq: w.For.Seq}
+		}
+		out = append(out, waiting)
+	}
+	return out
+}
