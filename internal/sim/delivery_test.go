@@ -15,7 +15,7 @@ func (w *world) checkCursors() {
 		}
 		entries := n.entries()
 		for _, m := range w.nodes {
-			if m != n && m.liar == nil && m.up() {
+			if m != n && m.liar == nil && m.up() && !m.setBack && !n.setBack {
 				w.checkCursor(n, m, entries)
 			}
 		}

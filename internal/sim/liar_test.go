@@ -131,8 +131,22 @@ func (l *liar) change(e *threads.Event, f func(h *threads.Header)) *threads.Even
 
 // keep takes an event into the liar's own log, so that it is what it goes on from.
 func (l *liar) keep(e *threads.Event) bool {
-	a, err := l.journal.Ingest(context.Background(), threads.Batch{From: l.name, Events: []*threads.Event{e}, Now: l.now()})
-	return err == nil && a.Channels[e.Channel()].Applied == 1
+	_, err := l.journal.Do(context.Background(), journal.Request{Actor: e.Header.Actor, Command: kept{e}, Now: l.now()})
+	return err == nil
+}
+
+// kept is the command by which a server writes what the liar made of an event.
+type kept struct{ event *threads.Event }
+
+func (k kept) In() threads.Hash { return k.event.Channel() }
+
+func (k kept) Decide(v *threads.View) error {
+	if placed, _, _ := v.Channel.Place(k.event, v.Pen.Server, v.Pen.Now, v.Pen.Now, 0); placed != threads.Fits {
+		return threads.Refuse(threads.Conflict, "no_place", "", "does not fit")
+	}
+	v.Channel.Advance(k.event)
+	v.Events = append(v.Events, k.event)
+	return nil
 }
 
 // push sends events as they are.

@@ -273,6 +273,9 @@ var actions = []action{
 	{"crash", 2, (*world).crash},
 	{"restart", 3, (*world).restart},
 	{"clock jump", 2, (*world).jumpClock},
+	{"back up", 2, (*world).backUp},
+	{"roll back", 2, (*world).rollBack},
+	{"lose database", 2, (*world).loseDatabase},
 	{"lie", 14, (*world).lie},
 }
 

@@ -34,6 +34,10 @@ type node struct {
 	liar     *liar         // nil for an honest one
 	store    *store.Store  // nil while it is down
 	disk     *disk
+	mark     journal.Mark // beside the database, never in a copy of it
+	backup   []byte       // an older copy of the database
+	setBack  bool         // it was once under an older copy, or none
+	holds    map[threads.Hash]bool
 	journal  *journal.Journal
 	exchange *federation.Exchange
 }
@@ -70,7 +74,8 @@ func (n *node) key() threads.Key {
 
 func (n *node) pen() threads.Pen {
 	return threads.Pen{
-		Server: n.name, Key: n.key(), Random: n.world.random16,
+		Awaited: func(c *threads.Channel) []string { return n.exchange.Awaited(c) },
+		Server:  n.name, Key: n.key(), Random: n.world.random16,
 		Sign: func(m []byte) []byte { return ed25519.Sign(n.private, m) },
 	}
 }
@@ -79,16 +84,16 @@ func (n *node) pen() threads.Pen {
 // one, because making the schema takes longer than a whole simulation.
 func (w *world) newNode(name string) *node {
 	seed := sha256.Sum256([]byte(name))
-	n := &node{world: w, name: name, private: ed25519.NewKeyFromSeed(seed[:]), path: filepath.Join(w.dir, name+".db")}
+	n := &node{
+		world: w, name: name, private: ed25519.NewKeyFromSeed(seed[:]), path: filepath.Join(w.dir, name+".db"), holds: map[threads.Hash]bool{},
+	}
 	w.must(os.WriteFile(n.path, w.empty, 0o600))
 	w.nodes = append(w.nodes, n)
 	w.net.nodes[name] = n
 	n.start()
+	w.makePeople(n)
 	for i := range 3 {
-		id := personID(name, i)
-		_, err := n.store.CreatePerson(context.Background(), threads.NewPerson{ID: id, Name: fmt.Sprint("p", i), Created: w.now})
-		w.must(err)
-		n.people = append(n.people, id)
+		n.people = append(n.people, personID(name, i))
 	}
 	return n
 }
@@ -101,10 +106,25 @@ func (n *node) start() {
 	w.must(err)
 	n.disk = &disk{n.store, n}
 	n.journal = journal.New(journal.Options{
-		Store: n.disk, Pen: n.pen(), Clock: n.now, Committed: func(c journal.Commit) { n.liar.remember(c) },
+		Store: n.disk, Pen: n.pen(), Clock: n.now, Committed: n.committed,
 	})
 	n.exchange, err = federation.New(n.wiring())
 	w.must(err)
+	n.startedDoubtful()
+}
+
+// committed sets the mark and remembers who holds what.
+func (n *node) committed(c journal.Commit) {
+	n.liar.remember(c)
+	for _, e := range c.Entries {
+		n.mark = journal.Mark{Pos: e.Pos, ID: e.Event.ID}
+		n.holds[e.Event.ID] = true
+	}
+	for _, e := range c.Foreign {
+		if n.liar == nil {
+			n.world.foreign = append(n.world.foreign, fmt.Sprint(n.name, " ", e.Header.Ref()))
+		}
+	}
 }
 
 func (n *node) wiring() federation.Options {

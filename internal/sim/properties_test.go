@@ -94,6 +94,10 @@ func (w *world) checkRemoved(n *node, ch *channel, e *threads.Event) {
 func (w *world) checkPost(p *post) {
 	truth := w.truth(p.channel)
 	event := w.anywhere(p.id)
+	if p.by.setBack && !w.heldByMember(truth, p.id) {
+		w.counts.add("lost with its only copy")
+		return
+	}
 	if event == nil {
 		if c := p.by.channel(p.channel.id); c.IsMember(p.by.name) && !w.cameBack(p.channel, p.by) {
 			w.fail("%s lost %s, which it had acknowledged", p.by.name, p.id)

@@ -71,7 +71,7 @@ func (w *world) unequal() string {
 func (w *world) heads(ch *channel, truth *threads.Channel) string {
 	for _, n := range w.nodes {
 		c := n.channel(ch.id)
-		if n.liar == nil && truth.WasMember(n.name) && !truth.IsMember(n.name) && (c == nil || c.Control.Seq < truth.RemovedAt(n.name)) {
+		if n.liar == nil && truth.WasMember(n.name) && !truth.IsMember(n.name) && (c == nil && !n.setBack || c != nil && c.Control.Seq < truth.RemovedAt(n.name)) {
 			return fmt.Sprintf("channel %.8s: %s does not know that it was removed", ch.id, n.name)
 		}
 	}

@@ -37,6 +37,7 @@ type world struct {
 	unsure   []*attempt
 	acked    []*attempt // by honest servers
 	words    int
+	foreign  []string                                  // events under its key that a server was brought and never wrote
 	held     map[*node]map[threads.Hash]*threads.Event // at rest
 }
 
@@ -176,6 +177,12 @@ func (w *world) step(n *node) {
 	}
 	if err := n.journal.Settle(ctx, n.now(), time.Hour); err != nil {
 		w.note("%s: settle: %v", n.name, err)
+	}
+	if _, err := n.exchange.SettleDoubts(ctx, n.now()); err != nil {
+		w.note("%s: settle doubts: %v", n.name, err)
+	}
+	if n.setBack {
+		w.partnerAgain(n)
 	}
 }
 
