@@ -221,6 +221,30 @@ func (at *site) call(token, method, path string, in, out any) int {
 	return answer.StatusCode
 }
 
+// refused is call for what is to be refused, and reads the problem.
+func (at *site) refused(token, method, path string, in, problem any) int {
+	at.t.Helper()
+	body, err := json.Marshal(in)
+	if err != nil {
+		at.t.Fatal(err)
+	}
+	r, err := http.NewRequest(method, at.url+"/api/v1"+path, bytes.NewReader(body))
+	if err != nil {
+		at.t.Fatal(err)
+	}
+	r.Header.Set("Authorization", "Bearer "+token)
+	r.Header.Set("Content-Type", "application/json")
+	answer, err := http.DefaultClient.Do(r)
+	if err != nil {
+		at.t.Fatal(err)
+	}
+	defer answer.Body.Close()
+	if err := json.NewDecoder(answer.Body).Decode(problem); err != nil {
+		at.t.Fatal(err)
+	}
+	return answer.StatusCode
+}
+
 // must is call for what has to succeed.
 func (at *site) must(token, method, path string, in, out any) {
 	at.t.Helper()

@@ -3,7 +3,9 @@ package main
 import (
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -30,9 +32,36 @@ func partnerCommand() *cobra.Command {
 		partnerChange("resume", "End a pause"),
 		partnerChange("retry", "Try a partner again now, and what was parked for it"),
 		partnerChange("resync", "Compare all shared channels with a partner again, both ways, and exchange what is lacking"),
+		partnerGiveUpCommand(),
 		partnerListCommand(),
 		partnerDoctorCommand(),
 	)
+	return c
+}
+
+func partnerGiveUpCommand() *cobra.Command {
+	c := &cobra.Command{
+		Use:   "give-up DOMAIN",
+		Short: "After a restore, wait no longer for what a server that is gone may hold of this one's own decisions",
+		Args:  cobra.ExactArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			var done server.GaveUp
+			err := attach(c, func(client *http.Client) error {
+				return server.Call(c.Context(), client, "partners.give-up", server.PartnerChange{Name: args[0]}, &done)
+			})
+			if err != nil {
+				return err
+			}
+			return report(c, done, func(w io.Writer) {
+				fmt.Fprintln(w, done.Name, "is not waited for until this server starts again")
+				for _, id := range slices.Sorted(maps.Keys(done.Awaited)) {
+					fmt.Fprintf(w, "channel %s still waits for %s\n", id, strings.Join(done.Awaited[id], ", "))
+				}
+			})
+		},
+	}
+	configFlag(c)
+	jsonFlag(c)
 	return c
 }
 
