@@ -59,7 +59,9 @@ func (s *Server) inDoubt(ctx context.Context) (map[string][]string, error) {
 		if err != nil {
 			return nil, err
 		}
-		out[id] = s.federation.Awaited(c)
+		if names := s.federation.Awaited(c); len(names) > 0 {
+			out[id] = names
+		}
 	}
 	return out, nil
 }
