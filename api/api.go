@@ -50,18 +50,20 @@ type API struct {
 	proxies         []netip.Prefix
 	limits          Limits
 
-	mux      *routes
-	huma     huma.API
-	ids      requestIDs
-	metrics  *metrics
-	sessions *sessions
-	verifier *verifier
-	rates    struct{ person, address, signIn, name *limiter }
-	names    *names
-	places   *places
-	viewers  *lru.Cache[threads.Hash, string] // a local member of each channel
-	edits    *stripes
-	hub      *hub
+	mux       *routes
+	huma      huma.API
+	ids       requestIDs
+	metrics   *metrics
+	sessions  *sessions
+	verifier  *verifier
+	rates     struct{ person, address, signIn, name *limiter }
+	names     *names
+	places    *places
+	viewers   *lru.Cache[threads.Hash, string] // a local member of each channel
+	edits     *stripes
+	json      huma.Format // of bodies
+	transfers transfers
+	hub       *hub
 }
 
 // New makes the client interface. It fails when an option is missing or a
@@ -73,7 +75,7 @@ func New(o Options) (*API, error) {
 	a := &API{
 		Needs: o.Needs, server: o.Server, version: o.Version, features: o.Features, lost: o.Lost, clock: o.Clock, log: o.Log,
 		proxies: o.TrustedProxies, limits: o.Limits.orDefaults(), mux: &routes{ServeMux: http.NewServeMux()}, ids: newRequestIDs(),
-		edits: newStripes(),
+		edits: newStripes(), transfers: transfers{persons: map[string]int{}},
 	}
 	if err := a.prepare(o.Metrics); err != nil {
 		return nil, fmt.Errorf("make client interface: %w", err)

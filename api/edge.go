@@ -64,8 +64,12 @@ func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h.Set("X-Request-Id", x.id)
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("Cache-Control", "no-store")
-	if r.ContentLength > int64(a.limits.BodyBytes) {
-		writeProblem(rec, r, refusal(http.StatusRequestEntityTooLarge, "too_large", fmt.Sprintf("a body has at most %d bytes", a.limits.BodyBytes)))
+	limit := a.limits.BodyBytes
+	if r.Method == http.MethodPost && r.URL.Path == filesPath {
+		limit = a.limits.FileBytes
+	}
+	if r.ContentLength > int64(limit) {
+		writeProblem(rec, r, refusal(http.StatusRequestEntityTooLarge, "too_large", fmt.Sprintf("a body has at most %d bytes", limit)))
 		return
 	}
 	if coding := r.Header.Get("Content-Encoding"); coding != "" && coding != "identity" {

@@ -19,7 +19,7 @@ import (
 // thing as it is after it, enough to show it without a further request.
 type Event struct {
 	Cursor string    `json:"cursor" doc:"Its place in the order in which this server stored everything; good for 30 days."`
-	Type   string    `json:"type" doc:"Of the event, like message.posted; message.delivery when it changed which partner has a message of yours, told to clients that are open then and not again; resync when the cursor is too old: read everything anew and go on from here."`
+	Type   string    `json:"type" doc:"Of the event, like message.posted, which comes again when the text or a file of a message arrives late; message.delivery when it changed which partner has a message of yours, told to clients that are open then and not again; resync when the cursor is too old: read everything anew and go on from here."`
 	At     time.Time `json:"at"`
 	Data   EventData `json:"data"`
 	Notify bool      `json:"notify" doc:"Whether to draw the person's attention to it now."`
@@ -170,6 +170,13 @@ func (c encoder) posted(ctx context.Context, e *threads.Event, i *item) (any, er
 	}
 	i.object = e.ID
 	c.a.places.known.Add(e.ID, place{i.channel, m.Thread})
+	if len(m.Attachments) > 0 { // where the files are stands in the store alone
+		data, err := c.message(ctx, e.ID, i)
+		if err != nil || data == nil {
+			return nil, err
+		}
+		return data, c.tell(ctx, i, e.Header.Actor, m.Mentions)
+	}
 	record := threads.MessageRecord{
 		ID: e.ID, Channel: i.channel, Thread: m.Thread, ReplyTo: m.ReplyTo, Author: e.Header.Actor,
 		Time: m.SortTime(e).Wall(), Body: m.Body, AttributedTo: m.AttributedTo, OriginalID: m.OriginalID,

@@ -14,6 +14,7 @@ import (
 // default.
 type Limits struct {
 	BodyBytes        int // largest request body; 1 MiB
+	FileBytes        int // largest file; 256 MiB
 	PersonRate       int // requests a second for each person; 100
 	AnonymousRate    int // requests a second for each client address without a valid token; 10
 	Sockets          int // open WebSockets, all together; 10,000
@@ -28,6 +29,7 @@ func (l Limits) orDefaults() Limits {
 		value int
 	}{
 		{&l.BodyBytes, 1 << 20},
+		{&l.FileBytes, 256 << 20},
 		{&l.PersonRate, 100},
 		{&l.AnonymousRate, 10},
 		{&l.Sockets, 10_000},

@@ -13,22 +13,23 @@ import (
 // Message is a message in its thread. Who is missing from reactions and
 // mentions was not known here.
 type Message struct {
-	ID           string     `json:"id"`
-	Channel      string     `json:"channel"`
-	Thread       string     `json:"thread"`
-	ReplyTo      string     `json:"reply_to,omitempty" doc:"Id of a message of the same thread."`
-	Author       string     `json:"author" doc:"Address."`
-	Time         time.Time  `json:"time" doc:"By which the thread shows it."`
-	Body         string     `json:"body" doc:"Markdown; empty when erased or missing."`
-	Edited       *time.Time `json:"edited,omitempty" doc:"When it was last edited."`
-	Erased       bool       `json:"erased,omitempty"`
-	Missing      bool       `json:"missing,omitempty" doc:"Its text has not arrived yet."`
-	Hidden       bool       `json:"hidden,omitempty" doc:"It does not count: its author had lost the right to write it. Only the author sees it."`
-	AttributedTo string     `json:"attributed_to,omitempty" doc:"Author of an imported message, as its archive names them."`
-	MessageID    string     `json:"message_id,omitempty" doc:"Message-ID of an imported message."`
-	InReplyTo    string     `json:"in_reply_to,omitempty" doc:"Message-ID of a parent that the archive does not hold."`
-	Mentions     []string   `json:"mentions,omitempty" doc:"Addresses."`
-	Reactions    []Reaction `json:"reactions,omitempty"`
+	ID           string       `json:"id"`
+	Channel      string       `json:"channel"`
+	Thread       string       `json:"thread"`
+	ReplyTo      string       `json:"reply_to,omitempty" doc:"Id of a message of the same thread."`
+	Author       string       `json:"author" doc:"Address."`
+	Time         time.Time    `json:"time" doc:"By which the thread shows it."`
+	Body         string       `json:"body" doc:"Markdown; empty when erased or missing."`
+	Edited       *time.Time   `json:"edited,omitempty" doc:"When it was last edited."`
+	Erased       bool         `json:"erased,omitempty"`
+	Missing      bool         `json:"missing,omitempty" doc:"Its text has not arrived yet."`
+	Hidden       bool         `json:"hidden,omitempty" doc:"It does not count: its author had lost the right to write it. Only the author sees it."`
+	AttributedTo string       `json:"attributed_to,omitempty" doc:"Author of an imported message, as its archive names them."`
+	MessageID    string       `json:"message_id,omitempty" doc:"Message-ID of an imported message."`
+	InReplyTo    string       `json:"in_reply_to,omitempty" doc:"Message-ID of a parent that the archive does not hold."`
+	Mentions     []string     `json:"mentions,omitempty" doc:"Addresses."`
+	Attachments  []Attachment `json:"attachments,omitempty"`
+	Reactions    []Reaction   `json:"reactions,omitempty"`
 }
 
 // Reaction is one emoji on a message and who set it.
@@ -71,7 +72,7 @@ func messageOf(addresses map[string]string, m *threads.MessageRecord) Message {
 		ID: m.ID, Channel: m.Channel, Thread: m.Thread, ReplyTo: m.ReplyTo, Author: addresses[m.Author],
 		Time: m.Time.UTC(), Body: m.Body, Edited: unlessZero(m.Edited), Erased: m.Erased, Missing: m.Missing,
 		Hidden: m.Hidden, AttributedTo: m.AttributedTo, MessageID: m.OriginalID, InReplyTo: m.InReplyTo,
-		Mentions: mapped(addresses, m.Mentions),
+		Mentions: mapped(addresses, m.Mentions), Attachments: attachmentsOf(m),
 	}
 	for _, r := range m.Reactions {
 		shown.Reactions = append(shown.Reactions, Reaction{Emoji: r.Emoji, People: mapped(addresses, r.People)})
@@ -101,8 +102,9 @@ type postMessage struct {
 	ThreadPath
 	Once
 	Body struct {
-		Body    string `json:"body" minLength:"1" maxLength:"60000" doc:"Markdown. @name@server mentions a member."`
-		ReplyTo string `json:"reply_to,omitempty" maxLength:"64" doc:"Id of a message of the same thread."`
+		Body        string       `json:"body" minLength:"1" maxLength:"60000" doc:"Markdown. @name@server mentions a member."`
+		ReplyTo     string       `json:"reply_to,omitempty" maxLength:"64" doc:"Id of a message of the same thread."`
+		Attachments []AttachFile `json:"attachments,omitempty" maxItems:"20" doc:"Files of the message; an edit leaves them as they are."`
 	}
 }
 
@@ -196,6 +198,9 @@ func (a *API) postMessage(ctx context.Context, c *caller, in *postMessage) (*ver
 			return nil, err
 		}
 	}
+	if m.Attachments, err = a.attachments(ctx, c, in.Body.Attachments); err != nil {
+		return nil, err
+	}
 	done, err := a.doOnce(ctx, c, threads.Post{Channel: at.channel, Message: m}, in.Once, in.Body)
 	if err != nil {
 		return nil, err
@@ -205,6 +210,9 @@ func (a *API) postMessage(ctx context.Context, c *caller, in *postMessage) (*ver
 	}
 	e := done.Events[0]
 	a.places.known.Add(e.ID, place{at.channel, in.ID})
+	if len(m.Attachments) > 0 {
+		return a.message(ctx, c, e.ID)
+	}
 	addresses, err := a.names.addresses(ctx, m.Mentions...)
 	if err != nil {
 		return nil, err

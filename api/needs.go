@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"io"
 	"time"
 
 	"meridian/threads"
@@ -24,6 +25,7 @@ type Needs struct {
 	Fates       Fates
 	Marks       Marks
 	Search      Search
+	Files       Files
 	Membership  Membership
 	Invitations Invitations
 	Partners    Partners
@@ -175,6 +177,19 @@ type Marks interface {
 // Search finds what a person may read.
 type Search interface {
 	Search(ctx context.Context, person, query string, page threads.Page) ([]threads.Hit, string, error)
+}
+
+// Files keeps the bytes of what is attached to messages.
+type Files interface {
+	// Upload stores what body yields and answers, after it is durable, with what
+	// is known of it. It is kept for a day, and as long as messages name it.
+	Upload(ctx context.Context, person string, declared threads.Attachment, body io.Reader) (threads.Attachment, error)
+	// Attachable is a file that the person uploaded, or may read; NotFound for
+	// any other.
+	Attachable(ctx context.Context, person string, digest threads.Hash) (threads.Attachment, error)
+	// Open opens a file that the person may read; Unavailable while its bytes are
+	// not here.
+	Open(ctx context.Context, person string, digest threads.Hash) (threads.Attachment, io.ReadSeekCloser, error)
 }
 
 // Membership brings people of other servers into channels.

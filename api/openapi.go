@@ -45,6 +45,7 @@ func (a *API) routes() error {
 		add()
 	}
 	a.streamRoute()
+	a.fileRoutes()
 	return a.documentRoutes()
 }
 

@@ -40,6 +40,7 @@ type operation struct {
 // for errors stays as it is.
 func (a *API) framework() huma.API {
 	format := strictJSON(a.limits.BodyBytes)
+	a.json = format
 	config := huma.Config{
 		OpenAPI:       a.document(),
 		Formats:       map[string]huma.Format{"application/json": format, "json": format}, // and what ends in +json

@@ -172,7 +172,7 @@ func frameworkProblem(m *huma.ErrorModel) *Problem {
 	}
 	switch {
 	case m.Detail == unreadBody:
-		p.Detail, p.Errors = "the body ended early or was not framed well; send it again", nil
+		p.Detail, p.Errors = unreadDetail, nil
 	case status >= 500:
 		p.Detail, p.Errors, p.cause = "something went wrong on this server; its log has the request id", nil, causeOf(m)
 	case status == http.StatusRequestEntityTooLarge:

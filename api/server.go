@@ -18,6 +18,7 @@ type ServerInfo struct {
 // ServerLimits are the limits that clients meet.
 type ServerLimits struct {
 	BodyBytes         int `json:"body_bytes" doc:"Largest request body."`
+	FileBytes         int `json:"file_bytes" doc:"Largest file."`
 	MessageBytes      int `json:"message_bytes" doc:"Longest message, in bytes of UTF-8."`
 	PageItems         int `json:"page_items" doc:"Largest limit of a list."`
 	RequestsPerSecond int `json:"requests_per_second" doc:"For each person, in the long run; bursts of ten times as many pass."`
@@ -33,7 +34,7 @@ func (a *API) serverRoutes() {
 		return &out{ServerInfo{
 			Name: a.server, Version: a.version, Features: append([]string{}, a.features...),
 			Limits: ServerLimits{
-				BodyBytes: a.limits.BodyBytes, MessageBytes: threads.MaxBody, PageItems: maxPage,
+				BodyBytes: a.limits.BodyBytes, FileBytes: a.limits.FileBytes, MessageBytes: threads.MaxBody, PageItems: maxPage,
 				RequestsPerSecond: a.limits.PersonRate, SocketsPerPerson: a.limits.SocketsPerPerson,
 			},
 		}}, nil

@@ -47,6 +47,7 @@ type Config struct {
 	// TrustedProxies are the networks whose X-Forwarded-For is believed.
 	TrustedProxies []netip.Prefix
 	Federation     Federation
+	Files          Files
 	Limits         Limits
 	Log            Log
 }
@@ -72,6 +73,20 @@ type Federation struct {
 	Mode string
 	// AllowNetworks may be dialled although they are not globally routable.
 	AllowNetworks []netip.Prefix
+}
+
+// Files bounds what is stored of files, all in bytes.
+type Files struct {
+	// MaxBytes is the largest file that is taken, from people and from partners.
+	MaxBytes int
+	// FetchBelow is up to what size files of partners are fetched before anybody asks for them.
+	FetchBelow int
+	// PersonQuota is for all that one person uploaded and still has in messages.
+	PersonQuota int
+	// PartnerQuota is for all that the people of one other server brought.
+	PartnerQuota int
+	// Quota is for all files together.
+	Quota int
 }
 
 // Limits bound what one person, address or partner may use. All are at least 1.
@@ -139,6 +154,13 @@ func defaults() Config {
 		AdminListen: "127.0.0.1:8009",
 		TLS:         TLS{ACME: ACME{Directory: "https://acme-v02.api.letsencrypt.org/directory"}},
 		Federation:  Federation{Mode: Allowlist},
+		Files: Files{
+			MaxBytes:     256 << 20,
+			FetchBelow:   25 << 20,
+			PersonQuota:  10 << 30,
+			PartnerQuota: 50 << 30,
+			Quota:        200 << 30,
+		},
 		Limits: Limits{
 			BodyBytes:        1 << 20,
 			PersonRate:       50,

@@ -16,7 +16,6 @@ const maxAnswer = 2 * MaxBody
 
 // ask makes one exchange with a server and returns the body of its answer. A refusal of the whole
 // exchange is a *Problem; an *Unreached means that the server was not reached, or not understood.
-// Every try is signed anew.
 func (x *Exchange) ask(ctx context.Context, server, path, contentType string, body []byte) ([]byte, error) {
 	if err := x.stopped(ctx, server); err != nil {
 		return nil, err
@@ -28,6 +27,25 @@ func (x *Exchange) ask(ctx context.Context, server, path, contentType string, bo
 func (x *Exchange) exchange(ctx context.Context, server, path, contentType string, body []byte) ([]byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, exchangeTime)
 	defer cancel()
+	answer, err := x.send(ctx, server, path, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	defer answer.Body.Close()
+	got, err := readBounded(answer.Body, maxAnswer)
+	if err != nil {
+		return nil, &Unreached{fmt.Errorf("read the answer of %s: %w", server, err)}
+	}
+	if answer.StatusCode != http.StatusOK {
+		return nil, problemFrom(server, answer, got)
+	}
+	x.courier(server).answered(x.Clock())
+	return got, nil
+}
+
+// send makes a request and returns the answer, whose body the caller reads while ctx lasts, bounded,
+// and closes. Every try is signed anew.
+func (x *Exchange) send(ctx context.Context, server, path, contentType string, body []byte) (*http.Response, error) {
 	r, err := http.NewRequestWithContext(ctx, http.MethodPost, BaseURL(server)+path, bytes.NewReader(body))
 	if err != nil {
 		return nil, fmt.Errorf("ask %s: %w", server, err)
@@ -41,18 +59,9 @@ func (x *Exchange) exchange(ctx context.Context, server, path, contentType strin
 	if err != nil {
 		return nil, &Unreached{fmt.Errorf("ask %s: %w", server, err)}
 	}
-	defer answer.Body.Close()
 	x.courier(server).noteClock(answer.Header.Get("Date"), sent, x.Clock())
 	x.courier(server).noteCertificate(answer.TLS)
-	got, err := readBounded(answer.Body, maxAnswer)
-	if err != nil {
-		return nil, &Unreached{fmt.Errorf("read the answer of %s: %w", server, err)}
-	}
-	if answer.StatusCode != http.StatusOK {
-		return nil, problemFrom(server, answer, got)
-	}
-	x.courier(server).answered(x.Clock())
-	return got, nil
+	return answer, nil
 }
 
 // Codes of problems that no server sends.

@@ -22,7 +22,7 @@ const ProtocolVersion = 1
 // exchangeTime is the total deadline of one exchange, either way.
 const exchangeTime = 30 * time.Second
 
-// Options are what an Exchange is made of. All fields but Open, Rate, Alone, Tell and Registry are required.
+// Options are what an Exchange is made of. All fields but Open, Rate, Files, Alone, Tell and Registry are required.
 type Options struct {
 	Server string // this server's canonical name
 	Keys   Keyring
@@ -48,6 +48,8 @@ type Options struct {
 	// Told takes what became of messages of this server at partners; nil for nobody. It must not
 	// block.
 	Told func(fates []threads.Fate)
+
+	Files Files // nil for a server that keeps none
 
 	Transport http.RoundTripper
 	Clock     func() time.Time
@@ -117,6 +119,7 @@ func (x *Exchange) Handler() http.Handler {
 	mux.Handle("POST "+digestPath, x.exchanged(x.answerDigest))
 	mux.Handle("POST "+requestPath, x.exchanged(x.answerRequest))
 	mux.Handle("POST "+profilesPath, x.exchanged(x.answerProfiles))
+	mux.Handle("POST "+filePath, x.exchanged(x.answerFile))
 	mux.HandleFunc("/federation/v1/", x.noExchange)
 	return mux
 }
@@ -129,11 +132,13 @@ const (
 	digestPath    = "/federation/v1/digest"
 	requestPath   = "/federation/v1/request"
 	profilesPath  = "/federation/v1/profiles"
+	filePath      = "/federation/v1/file"
 )
 
 const (
 	typeJSON   = "application/json"
 	typeFrames = "application/x-ndjson"
+	typeBytes  = "application/octet-stream"
 )
 
 func encodeKey(public ed25519.PublicKey) string {

@@ -19,6 +19,7 @@ type metrics struct {
 	clocks            *prometheus.GaugeVec
 	backlog           *prometheus.GaugeVec
 	oldest            *prometheus.GaugeVec
+	fileBytes         *prometheus.CounterVec
 	troubles          *prometheus.GaugeVec
 	failures          *prometheus.CounterVec
 	parkedChannels    *prometheus.GaugeVec
@@ -49,13 +50,17 @@ func newMetrics(registry prometheus.Registerer) (*metrics, error) {
 		parkedChannels: gauge("partner_parked_channels", "Channels that a partner does not take: parked, or with a rejected event.", "partner"),
 		certificates:   gauge("partner_certificate_expiry_timestamp_seconds", "When the certificate ends that a partner showed last.", "partner"),
 	}
+	m.fileBytes = counter("federation_file_bytes_total", "Bytes of files that partners sent and were sent.", "direction")
+	for _, direction := range []string{"received", "sent"} {
+		m.fileBytes.WithLabelValues(direction)
+	}
 	if registry == nil {
 		return m, nil
 	}
 	for _, reason := range SignatureReasons() {
 		m.signatureFailures.WithLabelValues(reason)
 	}
-	for _, c := range []prometheus.Collector{m.signatureFailures, m.refused, m.deliveries, m.seconds, m.contacts, m.clocks, m.backlog, m.oldest, m.troubles, m.failures, m.parkedChannels, m.certificates} {
+	for _, c := range []prometheus.Collector{m.signatureFailures, m.refused, m.deliveries, m.seconds, m.contacts, m.clocks, m.backlog, m.oldest, m.fileBytes, m.troubles, m.failures, m.parkedChannels, m.certificates} {
 		if err := registry.Register(c); err != nil {
 			return nil, err
 		}

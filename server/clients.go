@@ -16,18 +16,18 @@ func (s *Server) apiOptions(version string) api.Options {
 	c, people := s.config, s.store.Reading()
 	return api.Options{
 		Server: c.Server(), Version: version, Clock: s.clock, Log: s.log, Metrics: s.registry,
-		Features: []string{"federation", "search"}, Lost: store.Lost,
+		Features: []string{"federation", "files", "search"}, Lost: store.Lost,
 		Needs: api.Needs{
 			Journal: pen{s}, Entries: entries{s.store, s.journal},
 			Tokens: s.store, Accounts: s.store, People: s.store, Directory: s.store, Passwords: s.store,
 			Channels: people, States: states{s.store}, Threads: people, Messages: people, Fates: people,
-			Marks: s.store, Search: people,
+			Marks: s.store, Search: people, Files: s.files,
 			Membership: membership{s.federation}, Invitations: s.store, Partners: book{s}, PartnerBook: s.federation, PartnerPace: s.federation,
 			AuditLog: s.store, Alone: s.alone(),
 		},
 		TrustedProxies: c.TrustedProxies,
 		Limits: api.Limits{
-			BodyBytes: c.Limits.BodyBytes, PersonRate: c.Limits.PersonRate, AnonymousRate: c.Limits.AnonymousRate,
+			BodyBytes: c.Limits.BodyBytes, FileBytes: c.Files.MaxBytes, PersonRate: c.Limits.PersonRate, AnonymousRate: c.Limits.AnonymousRate,
 			Sockets: c.Limits.Sockets, SocketsPerPerson: c.Limits.SocketsPerPerson,
 		},
 	}

@@ -26,6 +26,7 @@ func (s *Server) federationOptions(keys federation.Keyring, version string) fede
 		Told:      s.told,
 		Alone:     s.alone(),
 		Tell:      s.hintNodes(),
+		Files:     partnerFiles{s.files},
 		Transport: federation.NewTransport(s.config.Federation.AllowNetworks, nil),
 		Clock:     s.clock,
 		Jitter:    rand.Float64,

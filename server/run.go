@@ -106,6 +106,9 @@ func (s *Server) start(ctx context.Context) work {
 	r.start(stepping, step{name: "settle", do: (&settler{journal: s.journal}).step, woken: s.settleNow})
 	r.start(stepping, step{name: "forget outcomes", do: s.forget, once: true})
 	r.start(stepping, step{name: "name heads", do: s.nameHeads, once: true})
+	r.start(stepping, step{name: "fetch files", do: s.files.fetchStep, woken: s.files.lacking, once: true})
+	r.start(stepping, step{name: "drop files", do: s.files.dropStep, woken: s.files.loose, once: true})
+	r.start(stepping, step{name: "scrub files", do: s.files.scrubStep, once: true})
 	if s.certificate != nil && s.certificate.authority == nil {
 		r.start(stepping, step{name: "renew certificate", do: s.renew})
 	}
@@ -114,7 +117,7 @@ func (s *Server) start(ctx context.Context) work {
 	r.start(stepping, step{name: "sync mark", do: s.mark.step})
 	return work{
 		endSockets: func() { endSockets(); <-carried },
-		endSteps:   func() { endSteps(); r.wait(); who.flush(ctx); endNode() },
+		endSteps:   func() { endSteps(); r.wait(); s.files.under.Wait(); who.flush(ctx); endNode() },
 	}
 }
 

@@ -49,6 +49,7 @@ type Server struct {
 	journal    *journal.Journal
 	federation *federation.Exchange
 	api        *api.API
+	files      *files
 	recent     *federation.Recent
 	settleNow  chan struct{} // receives when what waits may have come through another node
 	mark       *mark         // nil until the database was held against it
@@ -119,6 +120,9 @@ func (s *Server) build(keys federation.Keyring, version string) error {
 	}
 	name := s.config.Server()
 	s.health.ping, s.health.doubt = s.store.Ping, make(chan struct{}, 1)
+	if s.files, err = s.newFiles(); err != nil {
+		return err
+	}
 	s.recent = federation.NewRecent(name, logs{s.store})
 	pen := keys.Pen(name, random16)
 	pen.Awaited = s.awaited
@@ -131,11 +135,13 @@ func (s *Server) build(keys federation.Keyring, version string) error {
 			s.committed(c)
 			metrics.committed(c)
 			s.recent.Committed(entriesOf(c))
+			s.files.committed(c)
 		},
 	})
 	if s.federation, err = federation.New(s.federationOptions(keys, version)); err != nil {
 		return err
 	}
+	s.files.journal, s.files.federation = s.journal, s.federation
 	s.api, err = api.New(s.apiOptions(version))
 	return err
 }

@@ -126,6 +126,9 @@ func (c Post) Decide(v *View) error {
 	if len(c.Message.Mentions) > MaxMentions {
 		return Refuse(TooLarge, "too_large", "/mentions", "at most "+itoa(MaxMentions)+" people can be mentioned")
 	}
+	if err := checkAttachments(c.Message.Attachments); err != nil {
+		return err
+	}
 	thread, err := v.target(c.Message.Thread, "/thread", TypeThreadCreated)
 	if err != nil {
 		return err

@@ -25,6 +25,7 @@ type Message struct {
 	OriginalID   string // Message-ID of an imported message
 	InReplyTo    string // Message-ID of a parent that the archive does not hold
 	Mentions     []string
+	Attachments  []Attachment
 }
 
 // Tombstone is what an erasure says of the place of what it erases, so that the

@@ -24,6 +24,7 @@ func messagePosted(e *Event, o Object, out *Effects) error {
 		m.Published = Time(published)
 	}
 	m.Mentions = r.texts("mentions")
+	m.Attachments = r.attachments()
 	switch {
 	case r.err != nil:
 		return r.err
@@ -86,6 +87,7 @@ func (r *reader) texts(key string) []string {
 // an ActivityStreams 2.0 Note in Markdown.
 func AppendMessage(dst []byte, m *Message, salt string) []byte {
 	w := writer{dst: append(dst, '{')}
+	w.attachments(m.Attachments)
 	w.nonEmpty("attributed_to", m.AttributedTo)
 	w.text("content", m.Body)
 	w.text("context", m.Thread)

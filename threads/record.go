@@ -56,9 +56,27 @@ type MessageRecord struct {
 	InReplyTo    string
 	OriginalID   string
 	Mentions     []string
+	Attachments  []AttachmentRecord
 	Reactions    []Reaction
 	Version      int64
 }
+
+// AttachmentRecord is a file of a message, and whether its bytes are here.
+type AttachmentRecord struct {
+	Attachment // with the true size once it is held
+	State      FileState
+}
+
+// FileState says where the bytes of a file are.
+type FileState string
+
+// States of a file.
+const (
+	FileHeld     FileState = "held"     // here, checked
+	FileRemote   FileState = "remote"   // at other servers; fetched when somebody asks for it
+	FileFetching FileState = "fetching" // on its way
+	FileMissing  FileState = "missing"  // no server gave it so far; tried again now and then
+)
 
 // Reaction is one emoji on a message and who set it, by id in order.
 type Reaction struct {
@@ -94,7 +112,7 @@ type Entry struct {
 	Pos    int64
 	Event  *Event
 	Void   bool
-	Filled bool // the event stands further back: here its content came, which was missing
+	Filled bool // the event stands further back: here its content came, or a file of it, which was missing
 }
 
 // Fate is a message of this server whose outcome at a partner has changed.

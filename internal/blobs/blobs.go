@@ -65,21 +65,22 @@ func (d *Dir) Open(digest string) (*os.File, error) {
 }
 
 // Check reads the file with that digest and compares it: ErrWrong where bits
-// have changed, fs.ErrNotExist where there is none.
-func (d *Dir) Check(digest string) error {
+// have changed, fs.ErrNotExist where there is none. It returns how many bytes it
+// has.
+func (d *Dir) Check(digest string) (size int64, err error) {
 	f, err := d.Open(digest)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	defer f.Close()
 	h := sha256.New()
-	if _, err := io.Copy(h, f); err != nil {
-		return fmt.Errorf("read file %s: %w", digest, err)
+	if size, err = io.Copy(h, f); err != nil {
+		return size, fmt.Errorf("read file %s: %w", digest, err)
 	}
 	if digestOf(h) != digest {
-		return ErrWrong
+		return size, ErrWrong
 	}
-	return nil
+	return size, nil
 }
 
 // Remove removes the file with that digest; having none is no error.
@@ -115,6 +116,45 @@ func (d *Dir) Sweep(since time.Time) (swept int, err error) {
 		swept++
 	}
 	return swept, nil
+}
+
+// Pending is how many bytes are on their way in, or were.
+func (d *Dir) Pending() (bytes int64, err error) {
+	entries, err := os.ReadDir(filepath.Join(d.root, incoming))
+	if err != nil {
+		return 0, fmt.Errorf("list temporary files: %w", err)
+	}
+	for _, e := range entries {
+		if info, err := e.Info(); err == nil { // else it is gone
+			bytes += info.Size()
+		}
+	}
+	return bytes, nil
+}
+
+// Each calls f for every file that has been here since before the instant, until
+// f returns an error, which Each returns.
+func (d *Dir) Each(since time.Time, f func(digest string) error) error {
+	return filepath.WalkDir(d.root, func(path string, e fs.DirEntry, err error) error {
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil // removed meanwhile
+		}
+		if err != nil {
+			return fmt.Errorf("list files: %w", err)
+		}
+		if e.IsDir() && e.Name() == incoming {
+			return fs.SkipDir
+		}
+		raw, err := hex.DecodeString(e.Name())
+		if e.IsDir() || err != nil || len(raw) != sha256.Size {
+			return nil
+		}
+		info, err := e.Info()
+		if err != nil || !info.ModTime().Before(since) {
+			return nil // gone, or new
+		}
+		return f(base64.RawURLEncoding.EncodeToString(raw))
+	})
 }
 
 // publish makes a whole, checked temporary file the one of the digest. One that

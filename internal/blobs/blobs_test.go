@@ -86,8 +86,8 @@ func TestBytesAreVisibleOnceTheyAreKeptAndNotBefore(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if !holds(t, d, want) || d.Check(in.Digest) != nil {
-		t.Error("not kept")
+	if size, err := d.Check(in.Digest); !holds(t, d, want) || size != 4000 || err != nil {
+		t.Errorf("not kept: %d bytes, %v", size, err)
 	}
 	if err := errors.Join(d.Remove(in.Digest), d.Remove(in.Digest)); err != nil {
 		t.Error(err)
@@ -185,7 +185,7 @@ func TestFlippedBitsAreFound(t *testing.T) {
 	if err := os.WriteFile(files(t, root)[0], []byte("as it vas"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if err := d.Check(in.Digest); !errors.Is(err, blobs.ErrWrong) {
+	if _, err := d.Check(in.Digest); !errors.Is(err, blobs.ErrWrong) {
 		t.Errorf("flipped: %v", err)
 	}
 }
@@ -194,7 +194,8 @@ func TestNoDigestLeadsOutOfTheDirectory(t *testing.T) {
 	d, _ := open(t)
 	for _, bad := range []string{"", "../../etc/passwd", strings.Repeat("A", 42), strings.Repeat("A", 44), strings.Repeat("../", 15), "tmp"} {
 		_, err := d.Open(bad)
-		if !errors.Is(err, fs.ErrNotExist) || !errors.Is(d.Remove(bad), fs.ErrNotExist) || !errors.Is(d.Check(bad), fs.ErrNotExist) {
+		_, checked := d.Check(bad)
+		if !errors.Is(err, fs.ErrNotExist) || !errors.Is(d.Remove(bad), fs.ErrNotExist) || !errors.Is(checked, fs.ErrNotExist) {
 			t.Errorf("%q: %v", bad, err)
 		}
 	}

@@ -116,7 +116,10 @@ func (t *tx) addMessage(ch *touched, pos int64, e *threads.Event, m *threads.Mes
 	}
 	sort := int64(m.SortTime(e))
 	t.messages.add(pos, thread, author, sort, messageFlags(m), pos, raw(m.ReplyTo))
-	t.addWords(pos, m.Body, searchMarks(m.AttributedTo))
+	t.addWords(pos, wordsOf(m), searchMarks(m.AttributedTo))
+	if err := t.attach(ch, pos, e, m.Attachments); err != nil {
+		return err
+	}
 	if err := t.mention(pos, thread, m.Mentions); err != nil {
 		return err
 	}

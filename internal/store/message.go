@@ -58,6 +58,9 @@ func (m *messageItem) record() (threads.MessageRecord, error) {
 	}
 	record.Body, record.AttributedTo, record.InReplyTo = posted.Body, posted.AttributedTo, posted.InReplyTo
 	record.OriginalID, record.Mentions = posted.OriginalID, posted.Mentions
+	for _, a := range posted.Attachments {
+		record.Attachments = append(record.Attachments, threads.AttachmentRecord{Attachment: a})
+	}
 	return record, nil
 }
 
@@ -71,6 +74,9 @@ func (s *Store) messageRecords(ctx context.Context, rows []messageItem) ([]threa
 			return nil, fmt.Errorf("message at %d: %w", rows[i].Pos, err)
 		}
 		objects[i] = object{rows[i].ChannelNumber, records[i].ID}
+	}
+	if err := s.fileStates(ctx, rows, records); err != nil {
+		return nil, err
 	}
 	reactions, err := s.reactions(ctx, objects)
 	if err != nil {

@@ -20,6 +20,7 @@ type query struct {
 	labels        []string
 	states        []string
 	before, after time.Time
+	file          bool // of messages that have one
 	never         bool // asks for what there is none of
 }
 
@@ -99,7 +100,8 @@ func (q *query) operator(name, value string) bool {
 			q.states = append(q.states, value)
 		}
 	case "has":
-		q.never = true
+		q.file = q.file || value == "file"
+		q.never = q.never || value != "file"
 	case "before", "after":
 		return q.date(name, value)
 	default:

@@ -31,7 +31,8 @@ func (s *Store) Rebuild(ctx context.Context, progress func(pos int64)) error {
 				progress(after)
 			}
 		}
-		return nil
+		return t.exec(`delete from file where not exists (
+			select 1 from attachment a where a.channel = file.channel and a.digest = file.digest)`)
 	})
 	if err != nil {
 		return fmt.Errorf("rebuild: %w", err)
@@ -47,7 +48,7 @@ func (t *tx) clearDerived() error {
 		"update event set flags = flags & 5 where (flags & 2) <> 0",
 		"update thread set messages = 0, last_time = 0, version = 0, " + unknownThread,
 		"delete from write where value is not null",
-		"delete from message", "delete from mention", "delete from erasure", "delete from membership", "delete from channel_server",
+		"delete from message", "delete from attachment", "delete from mention", "delete from erasure", "delete from membership", "delete from channel_server",
 	}
 	if t.store.postgres {
 		statements = append(statements, "delete from message_search")

@@ -24,7 +24,7 @@ type author struct {
 
 func (s *scope) nowhere() bool {
 	return len(s.in) > 0 && len(s.channels) == 0 ||
-		len(s.phrases)+len(s.in)+len(s.authors)+len(s.labels)+len(s.states) == 0 && s.before.IsZero() && s.after.IsZero()
+		len(s.phrases)+len(s.in)+len(s.authors)+len(s.labels)+len(s.states) == 0 && !s.file && s.before.IsZero() && s.after.IsZero()
 }
 
 // Bounds of the names that are compared with those in a query, and of the

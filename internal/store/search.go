@@ -94,6 +94,9 @@ func (s *scope) messages(postgres bool) *selection {
 	m := s.selectFrom(postgres, `SELECT m.pos, m.sort, t.id AS thread, 1 AS message`, `message m`, `m.pos`)
 	m.and(`t.id = m.thread AND mb.channel = t.channel AND mb.person = ? AND (m.flags & 3) = 0`, s.me)
 	s.narrow(m, `m.sort`)
+	if s.file {
+		m.and(`EXISTS (SELECT 1 FROM attachment a WHERE a.pos = m.pos)`)
+	}
 	for _, who := range s.authors {
 		mark := strings.TrimPrefix(searchMarks(who.words), " ")
 		m.and(`((m.flags & 8) = 0 AND m.author `+who.condition+` OR (m.flags & 8) <> 0 AND m.pos IN `+matched(postgres)+`)`,
@@ -106,6 +109,9 @@ func (s *scope) titles(postgres bool) *selection {
 	t := s.selectFrom(postgres, `SELECT t.pos, t.created AS sort, t.id AS thread, 0 AS message`, ``, `t.pos`)
 	t.and(`mb.channel = t.channel AND mb.person = ? AND t.hidden = 0 AND t.pos IS NOT NULL`, s.me)
 	s.narrow(t, `t.created`)
+	if s.file {
+		t.and(`1 = 0`) // threads have none themselves
+	}
 	for _, who := range s.authors {
 		t.and(`t.author `+who.condition, who.args...)
 	}

@@ -56,9 +56,12 @@ func (t *tx) settleMessage(ch *touched, row *stored) error {
 		return err
 	}
 	if !fresh.counts() {
-		return nil
+		return t.detach(row.pos, row.event.Header.Actor)
 	}
-	t.addWords(row.pos, m.Body, searchMarks(m.AttributedTo))
+	t.addWords(row.pos, wordsOf(m), searchMarks(m.AttributedTo))
+	if err := t.attach(ch, row.pos, row.event, m.Attachments); err != nil {
+		return err
+	}
 	return t.mention(row.pos, fresh.thread, m.Mentions)
 }
 
@@ -189,6 +192,16 @@ func (t *tx) replaceMessage(ch *touched, row *stored, old, fresh *messageRow) er
 	}
 	return t.exec("update message set thread = ?, sort = ?, flags = ?, version = ?, parent = ? where pos = ?",
 		fresh.thread, fresh.sort, fresh.flags, ch.version, fresh.parent, row.pos)
+}
+
+// wordsOf is all that a message is found by: its text, and the names of its files
+// with what stands for them.
+func wordsOf(m *threads.Message) string {
+	words := m.Body
+	for _, a := range m.Attachments {
+		words += "\n" + a.Name + "\n" + a.Summary
+	}
+	return words
 }
 
 // addWords makes a text findable at pos, and the marks beside it.

@@ -153,7 +153,7 @@ type batch struct {
 	entries  []Entry // appended
 	targets  map[threads.Hash]threads.Target
 	hidden   bool // something was judged again
-	filled   bool // contents came that had been missing
+	filled   bool // contents or files came that had been missing
 	foreign  []*threads.Event
 	wentBack bool
 }

@@ -50,6 +50,9 @@ type Tx interface {
 	Doubt() error
 	// Prove stores, as of a position, that nothing of c is in doubt.
 	Prove(c *threads.Channel, pos int64) error
+	// Arrive notes that a file is held now. The messages that name it are told of
+	// at the positions after pos; it returns how many there are.
+	Arrive(a threads.Arrival, pos int64) (told int64, err error)
 	// Recall is the outcome that was remembered under the key, nil when none was.
 	Recall(key Key) (*Remembered, error)
 	// Remember keeps the outcome of a command under its key.
