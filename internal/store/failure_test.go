@@ -112,7 +112,7 @@ func TestACrashOfPostgreSQLIsSurvived(t *testing.T) {
 }
 
 func TestALostDatabaseIsAnErrorInTime(t *testing.T) {
-	if err := (&Store{server: testServer}).openPostgres(context.Background(), "postgres://u@127.0.0.1:1/x?sslmode=disable", 0); err == nil {
+	if err := newStore(testServer).openPostgres(context.Background(), "postgres://u@127.0.0.1:1/x?sslmode=disable", 0); err == nil {
 		t.Fatal("a server that is not there was opened")
 	}
 }

@@ -30,7 +30,7 @@ func (s *Store) Listen(ctx context.Context, hear func(News)) {
 		case <-ctx.Done():
 		}
 	}
-	listener := pq.NewDialListener(deadlineDialer{listenTimeout}, s.dsn, 50*time.Millisecond, reconnectMost,
+	listener := pq.NewDialListener(deadlineDialer{min(s.silence, listenTimeout)}, s.dsn, 50*time.Millisecond, reconnectMost,
 		func(event pq.ListenerEventType, _ error) {
 			tell(event == pq.ListenerEventReconnected) // after the first connection it does not listen yet
 		})

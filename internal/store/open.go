@@ -13,6 +13,7 @@ import (
 	"net/url"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/jmoiron/sqlx"
 
@@ -43,6 +44,7 @@ type Store struct {
 	dsn      string // of PostgreSQL
 	node     string // tells this node from the others on one PostgreSQL
 	alone    chan struct{}
+	silence  time.Duration // for which PostgreSQL may say nothing
 
 	pen    sync.Mutex // held by whoever writes to the journal; on SQLite by whoever writes
 	writer *writer    // guarded by pen
@@ -52,7 +54,8 @@ type Store struct {
 // Open opens the database, creating or upgrading its schema. On SQLite it
 // refuses a database that another process has open.
 func Open(ctx context.Context, o Options) (*Store, error) {
-	s := &Store{name: redacted(o.URL), server: o.Server, node: rand.Text(), alone: make(chan struct{}, maxAlone)}
+	s := newStore(o.Server)
+	s.name = redacted(o.URL)
 	scheme, rest, _ := strings.Cut(o.URL, ":")
 	var err error
 	switch scheme {
@@ -66,8 +69,14 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("open database %s: %w", s.name, err), s.Close())
 	}
-	s.shared.channels = map[threads.Hash]known{}
 	return s, nil
+}
+
+func newStore(server string) *Store {
+	return &Store{
+		server: server, node: rand.Text(), alone: make(chan struct{}, maxAlone), silence: readTimeout,
+		shared: shared{channels: map[threads.Hash]known{}},
+	}
 }
 
 // redacted is the URL without its password.

@@ -48,7 +48,7 @@ func (s *Store) openPostgres(ctx context.Context, raw string, upTo int64) error 
 	if err != nil {
 		return err
 	}
-	connector.Dialer(deadlineDialer{readTimeout})
+	connector.Dialer(deadlineDialer{s.silence})
 	db := sql.OpenDB(connector)
 	db.SetMaxOpenConns(maxConnections)
 	db.SetMaxIdleConns(maxConnections)
