@@ -1,6 +1,7 @@
 package federation
 
 import (
+	"bytes"
 	"context"
 	"crypto/ed25519"
 	"encoding/base64"
@@ -65,9 +66,13 @@ func (x *Exchange) answerProfiles(ctx context.Context, from caller) (reply, erro
 	if err != nil {
 		return reply{}, err
 	}
+	theirs, err := x.peopleOf(ctx, from.name, shared)
+	if err != nil {
+		return reply{}, err
+	}
 	var ids []string
 	for _, id := range request.People {
-		if visible[id] {
+		if visible[id] || theirs[id] {
 			ids = append(ids, id)
 		}
 	}
@@ -78,6 +83,9 @@ func (x *Exchange) answerProfiles(ctx context.Context, from caller) (reply, erro
 	answer := profilesAnswer{Profiles: []signedProfile{}}
 	for _, id := range slices.Sorted(maps.Keys(people)) {
 		p := people[id]
+		if kept := keptProfile(p); theirs[id] && kept != nil && request.Known[id] == 0 { // it lost its own
+			answer.Profiles = append(answer.Profiles, *kept)
+		}
 		if p.Local && p.Version > request.Known[id] {
 			signed, err := x.signProfile(p)
 			if err != nil {
@@ -87,6 +95,18 @@ func (x *Exchange) answerProfiles(ctx context.Context, from caller) (reply, erro
 		}
 	}
 	return answerJSON(answer)
+}
+
+// keep is the profile as it is stored: the signature, and on the next line the bytes that it is over.
+func (s signedProfile) keep() []byte { return append([]byte(s.Sig+"\n"), s.Profile...) }
+
+// keptProfile is a profile as its server signed it, nil where that is not at hand.
+func keptProfile(p threads.PersonRecord) *signedProfile {
+	sig, raw, ok := bytes.Cut(p.Signed, []byte{'\n'})
+	if !ok {
+		return nil
+	}
+	return &signedProfile{Profile: raw, Sig: string(sig)}
 }
 
 func (x *Exchange) signProfile(p threads.PersonRecord) (signedProfile, error) {
@@ -146,10 +166,38 @@ func (c *Courier) learnProfiles(ctx context.Context, now time.Time) error {
 		}
 		lacking = lacking || some
 	}
+	if err := c.askOwnProfiles(ctx, shared); err != nil {
+		return err
+	}
 	c.people = now.Add(c.x.spread(profilesEvery))
 	if lacking {
 		c.people = now.Add(c.x.spread(min(100*time.Millisecond<<min(c.strange, 12), profilesEvery)))
 		c.strange++
+	}
+	return nil
+}
+
+// askOwnProfiles asks for those of this server's own people of whom only the id is known: they had
+// accounts here before this server lost them.
+func (c *Courier) askOwnProfiles(ctx context.Context, shared map[string]map[threads.Hash]string) error {
+	own, err := c.x.peopleOf(ctx, c.x.Server, shared)
+	if err != nil {
+		return err
+	}
+	known, err := c.x.People.PeopleByID(ctx, slices.Sorted(maps.Keys(own)))
+	if err != nil {
+		return fmt.Errorf("look up people: %w", err)
+	}
+	var lost []string
+	for _, id := range slices.Sorted(maps.Keys(own)) {
+		if p := known[id]; !p.Local && p.Version == 0 {
+			lost = append(lost, id)
+		}
+	}
+	for ids := range slices.Chunk(lost, maxProfiles) {
+		if _, err := c.askProfiles(ctx, ids); err != nil {
+			return err
+		}
 	}
 	return nil
 }
@@ -196,12 +244,13 @@ func (c *Courier) takeProfile(ctx context.Context, signed signedProfile, asked [
 	if err == nil {
 		err = decodeBody(signed.Profile, &p)
 	}
-	if err != nil || !slices.Contains(asked, p.Person) || !strings.HasSuffix(p.Address, "@"+c.name) || !c.signed(ctx, append([]byte(profilePrefix), signed.Profile...), sig) {
+	server := threads.ServerOf(p.Person)
+	if err != nil || !slices.Contains(asked, p.Person) || !strings.HasSuffix(p.Address, "@"+server) || !c.vouched(ctx, server, append([]byte(profilePrefix), signed.Profile...), sig) {
 		c.x.Log.Info("profile refused", "partner", c.name)
 		return "", nil
 	}
 	_, err = c.x.People.LearnProfile(ctx, threads.PersonRecord{
-		ID: p.Person, Address: p.Address, Name: p.Name, Zone: p.Zone, Hours: p.Hours, Server: c.name, Version: p.Version,
+		ID: p.Person, Address: p.Address, Name: p.Name, Zone: p.Zone, Hours: p.Hours, Server: server, Version: p.Version, Signed: signed.keep(),
 	})
 	var refused *threads.Error
 	if errors.As(err, &refused) && refused.Kind != threads.Internal && refused.Kind != threads.Unavailable {
@@ -209,6 +258,17 @@ func (c *Courier) takeProfile(ctx context.Context, signed signedProfile, asked [
 		return "", nil
 	}
 	return p.Person, err
+}
+
+// vouched reports whether a profile bears the signature of the person's server: the one that is asked,
+// or this one itself, by a key that it has or had.
+func (c *Courier) vouched(ctx context.Context, server string, message, sig []byte) bool {
+	if server != c.x.Server {
+		return server == c.name && c.signed(ctx, message, sig)
+	}
+	return len(sig) == ed25519.SignatureSize && slices.ContainsFunc(c.x.ownKeys().ring.Signed(server), func(k threads.SignedKey) bool {
+		return threads.Verify(k.Public, message, sig)
+	})
 }
 
 // signed reports whether the server signed a message with the pinned key, or with one by which a

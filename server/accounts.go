@@ -1,6 +1,7 @@
 package server
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -37,9 +38,23 @@ func accountOf(p threads.PersonRecord) Account {
 	return Account{ID: p.ID, Address: p.Address, Admin: p.Admin, Bot: p.Bot, Disabled: p.Disabled}
 }
 
+// addPerson makes a person, or gives one an account again whose profile partners
+// gave back after this server had lost its accounts: then events and memberships
+// are theirs as before.
 func (s *Server) addPerson(ctx context.Context, in NewAccount) (Account, error) {
+	id := threads.PersonID(s.config.Server(), random16())
+	former, err := s.store.PersonByAddress(ctx, in.Name+"@"+s.config.Server())
+	var refused *threads.Error
+	switch {
+	case err == nil && !former.Local:
+		id = former.ID
+		in.Shown, in.Zone = cmp.Or(in.Shown, former.Name), cmp.Or(in.Zone, former.Zone)
+		s.log.Info("a person of this server is given an account again", "person", id)
+	case err != nil && (!errors.As(err, &refused) || refused.Kind != threads.NotFound):
+		return Account{}, err
+	}
 	person, err := s.store.CreatePerson(ctx, threads.NewPerson{
-		ID: threads.PersonID(s.config.Server(), random16()), Name: in.Name, Shown: in.Shown, Password: in.Hash,
+		ID: id, Name: in.Name, Shown: in.Shown, Password: in.Hash,
 		Zone: in.Zone, Admin: in.Admin, Bot: in.Bot, Created: s.clock(), By: threads.ByAdmin,
 	})
 	if err == nil {

@@ -2,8 +2,10 @@ package server
 
 import (
 	"fmt"
+	"io"
 	"net/http"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -192,4 +194,126 @@ func TestAHostWaitsForNobodyWhomItsAdministratorGivesUp(t *testing.T) {
 		t.Errorf("still awaited: %v", done.Awaited)
 	}
 	a.must(ana, http.MethodPatch, "/channels/"+channel, map[string]string{"purpose": "Pumps"}, nil)
+}
+
+// T56: the data gone, the key kept.
+func TestAServerThatLostAllButItsKeyIsRebuiltFromItsPartner(t *testing.T) {
+	for name, database := range databases(t) {
+		t.Run(name, func(t *testing.T) {
+			a, b := newSite(t, ""), newSite(t, "")
+			a.start()
+			b.start()
+			ana, ben := a.person("ana"), b.person("ben")
+			befriend(a, b)
+			channel := share(a, ana, b, ben, "ben@"+b.name)
+			var thread item
+			a.must(ana, http.MethodPost, "/channels/"+channel+"/threads", map[string]string{"title": "Pumps", "body": "one"}, &thread)
+			b.holding(ben, thread.ID, 1)
+			b.mustPost(ben, thread.ID, "two")
+			a.mustPost(ana, thread.ID, "three")
+			a.holding(ana, thread.ID, 3)
+			b.holding(ben, thread.ID, 3)
+			b.eventually("told who ana is", func() bool {
+				p, err := b.running.store.PersonByAddress(t.Context(), "ana@"+a.name)
+				return err == nil && p.Signed != nil
+			})
+			before := b.stateHash(ben, channel)
+			a.mustStop()
+			a.lose(database())
+			a.start()
+			for _, verb := range []string{"add", "allow"} {
+				a.mustOperate("partners."+verb, PartnerChange{Name: b.name}, nil)
+			}
+			a.eventually("told who its own people were", func() bool {
+				p, err := a.running.store.PersonByAddress(t.Context(), "ana@"+a.name)
+				return err == nil && !p.Local
+			})
+			ana = a.person("ana")
+			a.holding(ana, thread.ID, 3)
+			a.eventually("sure of its logs", func() bool {
+				return a.call(ana, http.MethodPatch, "/channels/"+channel, map[string]string{"purpose": "Pumps"}, nil) == http.StatusOK
+			})
+			a.mustPost(ana, thread.ID, "four")
+			b.holding(ben, thread.ID, 4)
+			a.eventually("of one state with B", func() bool { return a.stateHash(ana, channel) == b.stateHash(ben, channel) })
+			if before == b.stateHash(ben, channel) {
+				t.Error("the state did not move on")
+			}
+			if logs := b.logsOf(channel, a.name); len(logs) != 1 {
+				t.Errorf("A's logs are %+v, though B was there and had all of them", logs)
+			}
+		})
+	}
+}
+
+// lose leaves a site that does not run nothing but its configuration and key, on
+// another database, "" for its own.
+func (at *site) lose(database string) {
+	at.t.Helper()
+	at.putDatabase(nil)
+	if err := os.Remove(MarkFile(at.options.Config.DataDir)); err != nil {
+		at.t.Fatal(err)
+	}
+	if database != "" {
+		at.options.Config.Database = database
+	}
+}
+
+// T65, second half: a second server runs on a copy of the whole data directory.
+func TestAServerLeavesALogInWhichACopyOfItWrites(t *testing.T) {
+	a, b, ana, ben, channel, thread := pairOf(t)
+	a.mustStop()
+	twin := a.copied()
+	a.start()
+	twin.start()
+	twin.mustPost(ana, thread, "by the copy")
+	b.holding(ben, thread, 2)
+	a.mustOperate("partners.retry", PartnerChange{Name: b.name}, nil) // at the latest a minute later by itself
+	a.holding(ana, thread, 2)
+	if !a.measures("meridian_foreign_own_events_total 1") {
+		t.Error("the alarm is not counted")
+	}
+	a.mustPost(ana, thread, "by the server itself")
+	b.holding(ben, thread, 3)
+	twin.mustPost(ana, thread, "by the copy again")
+	b.holding(ben, thread, 4)
+	a.mustOperate("partners.retry", PartnerChange{Name: b.name}, nil)
+	a.eventually("of one state with B", func() bool { return a.stateHash(ana, channel) == b.stateHash(ben, channel) })
+	if logs := b.logsOf(channel, a.name); len(logs) != 2 || logs[0].Seq != 4 || logs[1].Seq != 1 {
+		t.Errorf("B holds of A %+v", logs)
+	}
+}
+
+// measures reports whether the metrics have the line.
+func (at *site) measures(line string) bool {
+	at.t.Helper()
+	answer, err := http.Get(at.admin + "/metrics")
+	if err != nil {
+		at.t.Fatal(err)
+	}
+	defer answer.Body.Close()
+	b, err := io.ReadAll(answer.Body)
+	if err != nil {
+		at.t.Fatal(err)
+	}
+	return strings.Contains(string(b), "\n"+line+"\n")
+}
+
+// copied is a second site with the name, the key, the database and the mark of
+// one that does not run; partners reach the first alone.
+func (at *site) copied() *site {
+	at.t.Helper()
+	twin := newSite(at.t, "")
+	own := twin.options.Config.DataDir
+	for _, path := range []string{KeyFile(at.options.Config.DataDir), MarkFile(at.options.Config.DataDir), at.database()} {
+		b, err := os.ReadFile(path)
+		if err != nil {
+			at.t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(own, filepath.Base(path)), b, 0o600); err != nil {
+			at.t.Fatal(err)
+		}
+	}
+	twin.options.Config.PublicURL = at.options.Config.PublicURL
+	return twin
 }

@@ -105,6 +105,9 @@ type PersonRecord struct {
 	Digest   string    // times of day for digests, JSON; "" for the default; never told to partners
 	Created  time.Time // of a person of this server
 	Version  int64     // the newest profile has the greatest; 0 while only the id is known
+	// Signed is another server's profile as that server signed it, so that it can
+	// be given back to a server that lost it; nil where it is not at hand.
+	Signed []byte
 }
 
 // Entry is an event at its place in the journal.

@@ -18,6 +18,7 @@ type personRow struct {
 	Hours, Digest                    string
 	Local, Admin, Bot, Disabled      bool
 	Created, Version                 int64
+	Signed                           []byte
 }
 
 // personSelect reads people; conditions follow it.
@@ -25,7 +26,7 @@ const personSelect = `
 SELECT p.uri AS id, s.name AS server, COALESCE(f.address, '') AS address, COALESCE(f.shown, '') AS shown,
     COALESCE(f.zone, '') AS zone, COALESCE(f.hours, '') AS hours, COALESCE(a.digest, '') AS digest,
     a.person IS NOT NULL AS local, COALESCE(a.admin, FALSE) AS admin, COALESCE(a.bot, FALSE) AS bot,
-    COALESCE(a.disabled, FALSE) AS disabled, COALESCE(a.created, 0) AS created, COALESCE(f.version, 0) AS version
+    COALESCE(a.disabled, FALSE) AS disabled, COALESCE(a.created, 0) AS created, COALESCE(f.version, 0) AS version, f.signed
 FROM person p
 JOIN server s ON s.id = p.server
 LEFT JOIN profile f ON f.person = p.id
@@ -36,12 +37,12 @@ func (r *personRow) record() threads.PersonRecord {
 	return threads.PersonRecord{
 		ID: r.ID, Address: r.Address, Name: r.Shown, Zone: r.Zone, Server: r.Server,
 		Local: r.Local, Admin: r.Admin, Bot: r.Bot, Disabled: r.Disabled,
-		Hours: r.Hours, Digest: r.Digest, Created: instant(r.Created), Version: r.Version,
+		Hours: r.Hours, Digest: r.Digest, Created: instant(r.Created), Version: r.Version, Signed: r.Signed,
 	}
 }
 
-// CreatePerson makes a person of this server. Conflict where the name is taken,
-// Invalid where it cannot be one.
+// CreatePerson makes a person of this server, of one of whom partners gave back
+// the profile too. Conflict where the name is taken, Invalid where it cannot be one.
 func (s *Store) CreatePerson(ctx context.Context, n threads.NewPerson) (threads.PersonRecord, error) {
 	if err := checkNewPerson(&n); err != nil {
 		return threads.PersonRecord{}, err
@@ -62,7 +63,9 @@ func (s *Store) CreatePerson(ctx context.Context, n threads.NewPerson) (threads.
 			return errors.Join(err, threads.Refuse(threads.Conflict, "name_taken", "/name", "is taken on this server; choose another"))
 		}
 		_, err = tx.ExecContext(ctx, s.bind(`
-			INSERT INTO profile (person, address, shown, zone, hours, version) VALUES (?, ?, ?, ?, '', ?)`),
+			INSERT INTO profile (person, address, shown, zone, hours, version) VALUES (?, ?, ?, ?, '', ?)
+			ON CONFLICT (person) DO UPDATE SET address = excluded.address, shown = excluded.shown, zone = excluded.zone,
+				version = CASE WHEN profile.version < excluded.version THEN excluded.version ELSE profile.version + 1 END`),
 			id, n.Name+"@"+threads.ServerOf(n.ID), n.Shown, n.Zone, millis(n.Created))
 		if err != nil {
 			return err

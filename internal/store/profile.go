@@ -88,6 +88,11 @@ func (s *Store) LearnProfile(ctx context.Context, p threads.PersonRecord) (bool,
 		if known.Local {
 			return threads.Refuse(threads.Forbidden, "origin", "/person", "is a person of this server")
 		}
+		if threads.ServerOf(p.ID) == s.server { // one who was of this server before it lost its accounts
+			if err := s.mustBeFree(ctx, tx, p.Address); err != nil {
+				return err
+			}
+		}
 		newer = p.Version > known.Version
 		if !newer {
 			return nil
@@ -108,10 +113,21 @@ func (s *Store) replaceProfile(ctx context.Context, tx *sqlx.Tx, id int64, p thr
 		return err
 	}
 	_, err = tx.ExecContext(ctx, s.bind(`
-		INSERT INTO profile (person, address, shown, zone, hours, version) VALUES (?, ?, ?, ?, ?, ?)
+		INSERT INTO profile (person, address, shown, zone, hours, version, signed) VALUES (?, ?, ?, ?, ?, ?, ?)
 		ON CONFLICT (person) DO UPDATE SET address = excluded.address, shown = excluded.shown,
-			zone = excluded.zone, hours = excluded.hours, version = excluded.version`),
-		id, p.Address, p.Name, p.Zone, p.Hours, p.Version)
+			zone = excluded.zone, hours = excluded.hours, version = excluded.version, signed = excluded.signed`),
+		id, p.Address, p.Name, p.Zone, p.Hours, p.Version, p.Signed)
+	return err
+}
+
+// mustBeFree refuses an address that somebody of this server has.
+func (s *Store) mustBeFree(ctx context.Context, tx *sqlx.Tx, address string) error {
+	name, _, _ := strings.Cut(address, "@")
+	var taken bool
+	err := tx.GetContext(ctx, &taken, s.bind(`SELECT EXISTS (SELECT 1 FROM account WHERE name = ?)`), name)
+	if err == nil && taken {
+		err = threads.Refuse(threads.Conflict, "name_taken", "/address", "is somebody's on this server already")
+	}
 	return err
 }
 

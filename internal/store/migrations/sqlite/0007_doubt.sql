@@ -4,5 +4,10 @@
 -- be lost here, 2 it was left for good.
 alter table log add column doubt integer not null default 0;
 
+-- A profile of another server's person in the bytes that its server signed, so
+-- that this server can give it back should they be lost there.
+alter table profile add column signed blob;
+
 -- +goose Down
+alter table profile drop column signed;
 alter table log drop column doubt;
