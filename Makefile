@@ -1,4 +1,4 @@
-.PHONY: run check lint test race bench sim import replay kill nodes removal powercut disk
+.PHONY: run check lint test race bench sim import replay kill nodes removal powercut disk bounds
 
 # What a newcomer runs first: two organisations in conversation on this machine.
 run:
@@ -75,3 +75,7 @@ powercut:
 FAULTS ?= 200
 disk:
 	$(PROCESSES) -run 'TestDiskErrors|TestAFullDisk' -args -process.faults=$(FAULTS)
+
+# A real server besieged from outside: slow, many and malformed connections, and what is left for others.
+bounds:
+	$(PROCESSES) -run 'TestWhoIsSlow|TestStrangersLeave' -args -process.bounds

@@ -26,6 +26,10 @@ type exchange struct {
 	caller *caller // nil without a token
 }
 
+// pollDeadline is when a long poll must be answered and written: it waits up to
+// 30 s of it.
+const pollDeadline = 45 * time.Second
+
 type exchangeKey struct{}
 
 func exchangeOf(ctx context.Context) *exchange {
@@ -64,6 +68,9 @@ func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h.Set("X-Request-Id", x.id)
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("Cache-Control", "no-store")
+	if r.URL.Path == prefix+"/events" {
+		_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(pollDeadline)) // where there is none, it may take as long as it likes
+	}
 	limit := a.limits.BodyBytes
 	if r.Method == http.MethodPost && r.URL.Path == filesPath {
 		limit = a.limits.FileBytes

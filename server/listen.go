@@ -11,12 +11,12 @@ import (
 	"time"
 )
 
-// Bounds of every connection. A long poll waits 30 s, within the time to write;
-// WebSockets set their own deadlines once they are made.
+// Bounds of every connection. Long polls, exchanges with partners and WebSockets
+// set their own deadlines.
 const (
 	headerTimeout  = 10 * time.Second
 	readTimeout    = 30 * time.Second
-	writeTimeout   = 45 * time.Second
+	writeTimeout   = 30 * time.Second
 	profileTimeout = 2 * time.Minute // profiles are taken for up to a minute and a half
 	idleTimeout    = 2 * time.Minute
 	maxHeader      = 32 << 10
