@@ -58,7 +58,7 @@ func TestAServerThatWasAwayGetsAllThatItMissed(t *testing.T) {
 	start := time.Now()
 	b.open()
 	first := time.Duration(0)
-	eventually(t, 60*time.Second, "all of it arrives", func() bool {
+	eventually(t, time.Minute, "all of it arrives", func() bool {
 		seq := b.channel(channel).Frontier()[0].Seq
 		if first == 0 && seq > 3 {
 			first = time.Since(start)
@@ -82,7 +82,7 @@ func TestWhatManyPostReachesThePartnerAsItIsPosted(t *testing.T) {
 	flood(a, ana.ID, channel, thread, n)
 	posted := time.Since(start)
 	had := a.channel(channel).Frontier()[0].Seq
-	eventually(t, 60*time.Second, "all of it arrives", func() bool { return b.channel(channel).Frontier()[0].Seq == had })
+	eventually(t, time.Minute, "all of it arrives", func() bool { return b.channel(channel).Frontier()[0].Seq == had })
 	took := time.Since(start)
 	t.Logf("%d messages: posted after %s, there after %s, %.0f/s", n, posted, took, float64(n)/took.Seconds())
 	same(t, channel, a, b)

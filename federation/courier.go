@@ -20,7 +20,7 @@ import (
 )
 
 const (
-	compareEvery = time.Minute // jittered by a quarter either way
+	compareEvery = 48 * time.Second // jittered by a quarter either way: a minute at most
 	maxBackOff   = time.Hour
 	saveEvery    = time.Second
 	lookEvery    = 10 * time.Second // at a server that may not be exchanged with now

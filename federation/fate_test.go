@@ -52,7 +52,7 @@ func TestAuthorsAreToldWhatBecameOfTheirMessages(t *testing.T) {
 	// Told and asked come to the same, from the moment of being told.
 	becomes := func(id threads.Hash, state string) {
 		t.Helper()
-		eventually(t, 20*time.Second, "told "+state, func() bool { return a.fates.last(id).State == state })
+		eventually(t, time.Minute, "told "+state, func() bool { return a.fates.last(id).State == state })
 		told, stored := a.fates.last(id), a.stored(ana.ID, id)
 		if told.Author != ana.ID || told.Channel != channel || told.Partner != b.name || stored.State != state {
 			t.Errorf("told %+v, stored %+v", told, stored)
@@ -97,7 +97,7 @@ func TestAuthorsAreToldOfWhatThePartnerFetched(t *testing.T) {
 	for range 5 {
 		ids = append(ids, post(a, ana.ID, channel, thread, "Fetch me."))
 	}
-	eventually(t, 10*time.Second, "B has fetched them", func() bool {
+	eventually(t, time.Minute, "B has fetched them", func() bool {
 		if _, err := b.exchange.RetryPartner(t.Context(), a.name); err != nil {
 			t.Fatal(err)
 		}
@@ -105,6 +105,6 @@ func TestAuthorsAreToldOfWhatThePartnerFetched(t *testing.T) {
 	})
 	b.handler.set(false)
 	for _, id := range ids {
-		eventually(t, 20*time.Second, "told", func() bool { return a.fates.last(id).State == threads.OutcomeDelivered })
+		eventually(t, time.Minute, "told", func() bool { return a.fates.last(id).State == threads.OutcomeDelivered })
 	}
 }

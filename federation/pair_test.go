@@ -26,7 +26,7 @@ func post(s *site, actor string, channel, thread threads.Hash, body string) thre
 // same waits until servers hold a channel alike.
 func same(t testing.TB, channel threads.Hash, sites ...*site) {
 	t.Helper()
-	eventually(t, 10*time.Second, "all hold the same", func() bool {
+	eventually(t, time.Minute, "all hold the same", func() bool {
 		for _, s := range sites {
 			if s.channel(channel) == nil || s.hash(channel) != sites[0].hash(channel) {
 				return false

@@ -44,7 +44,7 @@ func TestWhileAPartnerIsPausedNothingIsSentOrFetched(t *testing.T) {
 	if _, err := b.exchange.RetryPartner(ctx, a.name); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, 5*time.Second, "B is told that A pauses", func() bool {
+	eventually(t, time.Minute, "B is told that A pauses", func() bool {
 		p, err := b.store.Partner(ctx, a.name)
 		return err == nil && b.exchange.Current(p).Reason == "closed"
 	})
@@ -92,7 +92,7 @@ func TestAResyncComparesWhatLooksEqual(t *testing.T) {
 	channel, _, _ := found(a, ana.ID, "full")
 	join(t, a, ana.ID, channel, b, ben)
 	same(t, channel, a, b)
-	eventually(t, 5*time.Second, "all is quiet", func() bool {
+	eventually(t, time.Minute, "all is quiet", func() bool {
 		n := counted(b)
 		time.Sleep(300 * time.Millisecond)
 		return n.Load() == 0
@@ -117,6 +117,6 @@ func TestAResyncComparesWhatLooksEqual(t *testing.T) {
 	if _, err := a.exchange.ResyncPartner(ctx, b.name); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, 5*time.Second, "the channel is pulled", func() bool { return pulls.Load() > 0 })
+	eventually(t, time.Minute, "the channel is pulled", func() bool { return pulls.Load() > 0 })
 	same(t, channel, a, b)
 }

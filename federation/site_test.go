@@ -347,7 +347,7 @@ func invite(t testing.TB, host *site, owner string, channel threads.Hash, guest 
 	if _, err := host.exchange.Invite(ctx, owner, channel, person.Address, threads.RoleMember); err != nil {
 		t.Fatalf("invite: %v", err)
 	}
-	eventually(t, 5*time.Second, "the invitation arrives", func() bool {
+	eventually(t, time.Minute, "the invitation arrives", func() bool {
 		mine, _, err := guest.store.Invitations(ctx, person.ID, threads.Page{})
 		if err != nil {
 			t.Fatal(err)

@@ -28,8 +28,8 @@ func TestWhatAPartnerCannotTakeHoldsUpNothingElse(t *testing.T) {
 	for range 10 {
 		post(a, ana.ID, good, goodThread, "water")
 	}
-	eventually(t, 30*time.Second, "the channel that can be taken is abreast", func() bool { return a.hash(good) == b.hash(good) })
-	eventually(t, 30*time.Second, "the administrator sees the other", func() bool {
+	eventually(t, time.Minute, "the channel that can be taken is abreast", func() bool { return a.hash(good) == b.hash(good) })
+	eventually(t, time.Minute, "the administrator sees the other", func() bool {
 		channels, _, err := a.store.PartnerChannels(ctx, b.name, threads.Page{})
 		return err == nil && len(channels) == 1 && channels[0].Channel == bad && channels[0].State == threads.ChannelRejected && channels[0].Remedy != ""
 	})
@@ -40,7 +40,7 @@ func TestWhatAPartnerCannotTakeHoldsUpNothingElse(t *testing.T) {
 		t.Fatal(err)
 	}
 	same(t, bad, a, b)
-	eventually(t, 5*time.Second, "nothing is in trouble any more", func() bool {
+	eventually(t, time.Minute, "nothing is in trouble any more", func() bool {
 		channels, _, err := a.store.PartnerChannels(ctx, b.name, threads.Page{})
 		return err == nil && len(channels) == 0
 	})
@@ -64,7 +64,7 @@ func TestWhatAnAnswerSaidIsAskedAgainWhereItCouldNotBeTakenUp(t *testing.T) {
 	}
 	b.handler.mu.Unlock()
 	post(a, ana.ID, channel, thread, "a word once spoken")
-	eventually(t, 10*time.Second, "pushed again", func() bool { return pushes.Load() > 1 })
+	eventually(t, time.Minute, "pushed again", func() bool { return pushes.Load() > 1 })
 	same(t, channel, a, b)
 }
 
@@ -92,7 +92,7 @@ func TestAMissingContentIsFetchedFromWhoHasIt(t *testing.T) {
 	if _, err := x.a.exchange.RetryPartner(ctx, x.c.name); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, 5*time.Second, "the content is fetched", func() bool {
+	eventually(t, time.Minute, "the content is fetched", func() bool {
 		missing, err := x.a.store.MissingContents(ctx, x.channel, 10)
 		return err == nil && len(missing) == 0
 	})
@@ -108,7 +108,7 @@ func TestASignOfLifeEndsTheWait(t *testing.T) {
 	same(t, channel, a, b)
 	b.close()
 	post(a, ana.ID, channel, thread, "While you were away.")
-	eventually(t, 20*time.Second, "some tries have failed", func() bool {
+	eventually(t, time.Minute, "some tries have failed", func() bool {
 		if _, err := a.exchange.RetryPartner(context.Background(), b.name); err != nil {
 			t.Fatal(err)
 		}

@@ -205,6 +205,12 @@ func (c *Channel) Admission(server string) int64 {
 	return m.last().number
 }
 
+// Readmitted reports whether the server was admitted more than once.
+func (c *Channel) Readmitted(server string) bool {
+	m := c.servers[server]
+	return m != nil && len(m.admissions) > 1
+}
+
 // RemovedAt is the number of the control event that ended the server's latest
 // membership, 0 while it lasts or when there never was one.
 func (c *Channel) RemovedAt(server string) int64 {

@@ -221,11 +221,14 @@ func (b *besieged) slowReader() error {
 	if _, err := fmt.Fprintf(over, "GET /api/v1/threads/%s/messages?limit=200 HTTP/1.1\r\nHost: %s\r\nAuthorization: Bearer %s\r\n\r\n", b.thread, b.address, b.owner.token); err != nil {
 		return err
 	}
-	for one := make([]byte, 1); ; time.Sleep(time.Second) {
+	one := make([]byte, 1)
+	for range 40 { // what the system has received by the end, it would give for hours
 		if _, err := c.Read(one); err != nil { // below TLS: what it gives at once is a whole record
 			return err
 		}
+		time.Sleep(time.Second)
 	}
+	return nil
 }
 
 // T39: those who never sign in cost nothing that stays.

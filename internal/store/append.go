@@ -46,6 +46,9 @@ func (t *tx) take(ch *touched, entry *journal.Entry) error {
 	}
 	ch.logs[id] = true
 	ch.control = ch.control || id == threads.ControlLog
+	if entry.Kept {
+		return t.rejoin(ch, entry)
+	}
 	content, flags := e.Content, int64(0)
 	if entry.Void {
 		flags = eventVoid
@@ -62,6 +65,16 @@ func (t *tx) take(ch *touched, entry *journal.Entry) error {
 		t.record(e.Header.Actor, threads.AuditErased, e.Header.Erases, "by event "+e.ID)
 	}
 	return t.project(ch, entry)
+}
+
+// rejoin takes up an event that is stored already: what it does is done, unless
+// its content comes only now.
+func (t *tx) rejoin(ch *touched, entry *journal.Entry) error {
+	row, err := t.lookup(ch.channel.ID, entry.Event.ID)
+	if err != nil || row == nil || row.event.Content != nil || row.flags != 0 || entry.Event.Content == nil {
+		return err
+	}
+	return t.fillOne(ch, row, entry.Event.Content, entry.Pos)
 }
 
 // project takes up what a data event does. What refers to something else, or

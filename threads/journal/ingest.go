@@ -238,9 +238,31 @@ func (run *intake) placeBelow(r *reach, e *threads.Event) (*threads.Refusal, err
 	if ok, code := run.keys.signed(r.c, e); !ok {
 		return &threads.Refusal{Code: code, Detail: "the event does not bear its origin's signature"}, nil
 	}
+	if r.c.Readmitted(run.server()) {
+		if refused, err := run.meet(r, e); refused != nil || err != nil {
+			return refused, err
+		}
+	}
 	r.c.Extend(e)
 	r.taken = append(r.taken, e)
 	return nil, nil
+}
+
+// meet looks whether an event below this server's copy is held already, from
+// when it was a member before: that copy ended below where this one began.
+func (run *intake) meet(r *reach, e *threads.Event) (*threads.Refusal, error) {
+	have, err := run.tx.HashAt(r.c.ID, e.Header.Ref())
+	if err != nil {
+		return nil, fmt.Errorf("look for %v: %w", e.Header.Ref(), err)
+	}
+	if have == "" {
+		return nil, nil
+	}
+	if run.kept == nil {
+		run.kept = map[threads.Hash]bool{}
+	}
+	run.kept[e.ID] = true
+	return forked(have, e), nil
 }
 
 // compare checks that an event at a place that is taken is the one held there.

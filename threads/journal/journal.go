@@ -152,8 +152,9 @@ type batch struct {
 	order    []threads.Hash
 	entries  []Entry // appended
 	targets  map[threads.Hash]threads.Target
-	hidden   bool // something was judged again
-	filled   bool // contents or files came that had been missing
+	hidden   bool                  // something was judged again
+	kept     map[threads.Hash]bool // events that the store has, from an earlier membership
+	filled   bool                  // contents or files came that had been missing
 	foreign  []*threads.Event
 	wentBack bool
 }
@@ -231,7 +232,7 @@ func (b *batch) add(c *threads.Channel, events []*threads.Event, now time.Time) 
 	b.channels[c.ID] = c
 	for _, e := range events {
 		b.last++
-		entry := Entry{Pos: b.last, Event: e, At: now}
+		entry := Entry{Pos: b.last, Event: e, At: now, Kept: b.kept[e.ID]}
 		if e.Header.Log == threads.LogData {
 			entry.Void = c.Void(&e.Header)
 			entry.Effects = threads.EffectsOf(e)
@@ -258,7 +259,11 @@ func (b *batch) flushChannel(id threads.Hash) error {
 	if err := b.tx.Append(b.channels[id], entries); err != nil {
 		return fmt.Errorf("append to %s: %w", id, err)
 	}
-	b.entries = append(b.entries, entries...)
+	for i := range entries {
+		if !entries[i].Kept { // followers had it when it came first
+			b.entries = append(b.entries, entries[i])
+		}
+	}
 	b.pending[id] = nil
 	return nil
 }

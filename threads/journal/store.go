@@ -70,6 +70,9 @@ type Entry struct {
 	Pos   int64
 	Event *threads.Event
 	Void  bool
+	// Kept says that the event is stored already, from when this server was a
+	// member before, and joins its log again.
+	Kept bool
 	// Effects of the event; zero for control events and where the content is
 	// not held.
 	Effects threads.Effects
