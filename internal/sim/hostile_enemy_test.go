@@ -34,6 +34,8 @@ type enemy struct {
 	heard []heard
 	// answers to what the victim asks, by path, where quiet is not enough.
 	answers map[string]func(body []byte) (status int, contentType string, answer []byte)
+	// files answers requests for files, as badly as it likes.
+	files func(w http.ResponseWriter, asked fileAsked)
 }
 
 type heard struct {
@@ -84,13 +86,19 @@ func (e *enemy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	body, _ := io.ReadAll(r.Body)
 	e.mu.Lock()
 	e.heard = append(e.heard, heard{r.URL.Path, body})
-	answer := e.answers[r.URL.Path]
+	answer, files := e.answers[r.URL.Path], e.files
 	var asked struct{ ID, Kind, Channel string }
 	if r.URL.Path == "/federation/v1/request" && json.Unmarshal(body, &asked) == nil && asked.Kind == "invite" {
 		e.offers[asked.Channel] = asked.ID
 		answer = func([]byte) (int, string, []byte) { return 200, "application/json", []byte("{}") }
 	}
 	e.mu.Unlock()
+	if r.URL.Path == toFile && files != nil {
+		var asked fileAsked
+		_ = json.Unmarshal(body, &asked)
+		files(w, asked)
+		return
+	}
 	if answer == nil && r.URL.Path == toProfiles {
 		answer = e.introduce
 	}
@@ -141,6 +149,7 @@ const (
 	toDigest   = "/federation/v1/digest"
 	toRequest  = "/federation/v1/request"
 	toProfiles = "/federation/v1/profiles"
+	toFile     = "/federation/v1/file"
 )
 
 // request is a request of the enemy under a key id, signed with its own key.
