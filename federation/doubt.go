@@ -43,6 +43,29 @@ func (d *doubts) note(channel threads.Hash, server string) {
 	d.answered[channel][server] = true
 }
 
+// heed takes up what concerns doubts, here or at another node.
+func (d *doubts) heed(server string, h Hint) {
+	if h.Gave != "" {
+		d.note(h.Gave, server)
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if h.GivenUp {
+		d.givenUp[server] = true
+	}
+	if h.Relearned != "" {
+		d.relearning[h.Relearned] = true
+	}
+}
+
+// heed takes up at every node what concerns doubts.
+func (x *Exchange) heed(server string, h Hint) {
+	x.doubts.heed(server, h)
+	if x.Tell != nil {
+		x.relay(server, h)
+	}
+}
+
 // age is how long the channel has been looked at.
 func (d *doubts) age(channel threads.Hash, now time.Time) time.Duration {
 	d.mu.Lock()
@@ -90,9 +113,7 @@ func (x *Exchange) GiveUp(ctx context.Context, name string) error {
 	if _, err := ParseServerName(name); err != nil {
 		return threads.Refuse(threads.Invalid, "invalid", "/name", "must be the name of a server")
 	}
-	x.doubts.mu.Lock()
-	x.doubts.givenUp[name] = true
-	x.doubts.mu.Unlock()
+	x.heed(name, Hint{GivenUp: true})
 	_, err := x.SettleDoubts(ctx, x.Clock())
 	return err
 }
@@ -150,7 +171,7 @@ func (c *Courier) gaveAll(ctx context.Context, ch *threads.Channel, t pulledChan
 	if t.Control.Number > ch.Control.Seq || lacksOwn(ch, t.standing, c.x.Server) || slices.ContainsFunc(t.Waiting, func(w wireWaiting) bool { return w.Origin == c.x.Server }) {
 		return nil
 	}
-	c.x.doubts.note(ch.ID, c.name)
+	c.x.heed(c.name, Hint{Gave: ch.ID})
 	return c.x.settleDoubt(ctx, ch.ID, now)
 }
 

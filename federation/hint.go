@@ -30,6 +30,11 @@ type Hint struct {
 	Anew   bool `json:"anew,omitempty"`
 	// Heard is when the server made a request.
 	Heard time.Time `json:"heard,omitzero"`
+	// For every node: the server Gave all that it holds of a channel in doubt, or is GivenUp; a
+	// channel that had been lost is Relearned of it.
+	Gave      threads.Hash `json:"gave,omitempty"`
+	GivenUp   bool         `json:"given_up,omitempty"`
+	Relearned threads.Hash `json:"relearned,omitempty"`
 }
 
 // heardEvery is how often another node is told at most that a server made a request.
@@ -81,6 +86,7 @@ func (x *Exchange) Hinted(server string, hint []byte) error {
 	if err := json.Unmarshal(hint, &h); err != nil {
 		return fmt.Errorf("read a hint about %s: %w", server, err)
 	}
+	x.doubts.heed(server, h)
 	if c := x.courier(server); !c.elsewhere() {
 		c.receive(h)
 	}

@@ -34,9 +34,7 @@ func (c *Courier) relearn(ctx context.Context, id threads.Hash) (bool, error) {
 	for _, e := range frames.Events {
 		key, ok := e.Admitted(c.x.Server)
 		if ok && e.Channel() == id && isOneOf(c.x.ownKeys().ring.Signed(c.x.Server), key) {
-			c.x.doubts.mu.Lock()
-			c.x.doubts.relearning[id] = true
-			c.x.doubts.mu.Unlock()
+			c.x.heed(c.name, Hint{Relearned: id})
 			c.x.Log.Info("a channel that this server had lost comes back", "partner", c.name, "channel", id)
 			return true, c.x.Invitations.Expect(ctx, id)
 		}

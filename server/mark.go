@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -28,6 +29,9 @@ type mark struct {
 	file  *os.File
 	log   *slog.Logger
 	dirty atomic.Bool
+
+	mu sync.Mutex
+	at int64
 }
 
 const (
@@ -56,6 +60,22 @@ func openMark(dataDir string, log *slog.Logger) (m *mark, at journal.Mark, found
 // write sets the mark. That it fails is no reason to fail what was committed:
 // the old mark proves less.
 func (m *mark) write(at journal.Mark) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.set(at)
+}
+
+// reach sets the mark to what another node committed, unless it is there already.
+func (m *mark) reach(at journal.Mark) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if at.Pos > m.at {
+		m.set(at)
+	}
+}
+
+func (m *mark) set(at journal.Mark) {
+	m.at = at.Pos
 	if _, err := m.file.WriteAt(fmt.Appendf(nil, markFormat, at.Pos, at.ID), 0); err != nil {
 		m.log.Error("the mark of the database was not written", "error", err)
 	}
@@ -98,6 +118,11 @@ func (s *Server) prove(ctx context.Context) error {
 	current := newest.Pos == 0
 	if found && !current {
 		if current, err = s.store.Holds(ctx, at); err != nil {
+			return err
+		}
+	}
+	if !found && !current { // a node that is new to a database which others prove
+		if current, err = s.store.Others(ctx); err != nil {
 			return err
 		}
 	}

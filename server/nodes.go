@@ -40,8 +40,9 @@ func (s *Server) hear(n store.News) {
 		s.journal.Lost()
 		s.api.Elsewhere("")
 	case n.Commit != nil:
+		s.mark.reach(n.Commit.Newest)
 		s.recent.Elsewhere(n.Commit.Last)
-		s.journal.Heard(journal.Elsewhere{After: n.Commit.After, Last: n.Commit.Last, Channels: n.Commit.Channels})
+		s.journal.Heard(journal.Elsewhere(*n.Commit))
 	case n.Person != "":
 		s.api.Elsewhere(n.Person)
 	case len(n.Fates) > 0:

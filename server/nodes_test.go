@@ -117,11 +117,11 @@ func (at *site) stream(token string) (read func(but string) string) {
 }
 
 func TestNodesOfOneOrganisationActAsOne(t *testing.T) {
-	nodes, b := newNodes(t, 2), newSite(t, "")
-	for _, at := range append(nodes, b) {
+	nodes, b := newNodes(t, 3), newSite(t, "")
+	x, y, z := nodes[0], nodes[1], nodes[2] // z comes late
+	for _, at := range []*site{x, y, b} {
 		at.start()
 	}
-	x, y := nodes[0], nodes[1]
 	ana, ben := x.person("ana"), b.person("ben")
 	befriend(x, b)
 	channel := share(x, ana, b, ben, "ben@"+b.name)
@@ -147,7 +147,12 @@ func TestNodesOfOneOrganisationActAsOne(t *testing.T) {
 	if got := next("message.posted"); got != "message.delivery " {
 		t.Errorf("of what became of messages the other node's socket got %q", got)
 	}
-	b.eventually("has all", func() bool { return b.count(ben, thread.ID) == 21 })
+	z.start()
+	if doubted, err := z.running.store.InDoubt(t.Context(), "", 10); err != nil || len(doubted) > 0 {
+		t.Errorf("a node that came late doubts the database that the others write: %v, %v", doubted, err)
+	}
+	z.must(ana, http.MethodPost, "/threads/"+thread.ID+"/messages", map[string]string{"body": "From the newest node."}, &posted)
+	b.eventually("has all", func() bool { return b.count(ben, thread.ID) == 22 })
 	for _, node := range nodes {
 		if got, want := node.stateHash(ana, channel), b.stateHash(ben, channel); got != want {
 			t.Errorf("the state at %s is %s, at the partner %s", node.url, got, want)

@@ -23,7 +23,11 @@ func (t *tx) Append(c *threads.Channel, entries []journal.Entry) error {
 	if len(entries) == 0 {
 		return nil
 	}
-	ch, err := t.touch(c, entries[len(entries)-1].Pos)
+	last := &entries[len(entries)-1]
+	if last.Pos > t.newest.Pos {
+		t.newest = journal.Mark{Pos: last.Pos, ID: last.Event.ID}
+	}
+	ch, err := t.touch(c, last.Pos)
 	if err != nil {
 		return fmt.Errorf("append to channel %s: %w", c.ID, err)
 	}

@@ -21,6 +21,7 @@ func (t *tx) Doubt() error {
 		return err
 	}
 	t.store.shared.forget()
+	t.doubted = true
 	return t.exec("update log set doubt = 1 where doubt = 0 and "+ownLogs, t.store.server)
 }
 

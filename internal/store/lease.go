@@ -41,6 +41,19 @@ func (s *Store) Join(ctx context.Context) error {
 	return err
 }
 
+// Others reports whether another node of this organisation lives.
+func (s *Store) Others(ctx context.Context) (bool, error) {
+	if !s.postgres {
+		return false, nil
+	}
+	var alive bool
+	err := s.readers.GetContext(ctx, &alive, "select exists (select 1 from node where until > clock_timestamp() and name <> $1)", s.node)
+	if err != nil {
+		return false, fmt.Errorf("look for other nodes: %w", err)
+	}
+	return alive, nil
+}
+
 // Idle refuses a database on which a server runs now.
 func (s *Store) Idle(ctx context.Context) error {
 	if !s.postgres {

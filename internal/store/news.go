@@ -9,6 +9,7 @@ import (
 	"github.com/lib/pq"
 
 	"meridian/threads"
+	"meridian/threads/journal"
 )
 
 // News is what one node of an organisation tells the others. It carries no
@@ -33,6 +34,8 @@ type Commit struct {
 	After    int64          `json:"after"` // newest position before
 	Last     int64          `json:"last"`
 	Channels []threads.Hash `json:"channels,omitempty"` // changed; none when they are too many to name
+	// Newest is the newest event of it, zero where it appended none.
+	Newest journal.Mark `json:"newest"`
 }
 
 // told is News as it crosses the database.
@@ -85,10 +88,10 @@ func (s *Store) written(n News) (string, error) {
 // commitQuery commits what the transaction did and tells the other nodes of it
 // in the same breath.
 func (t *tx) commitQuery() (string, error) {
-	if !t.store.postgres || len(t.channels) == 0 {
+	if !t.store.postgres || len(t.channels) == 0 && !t.doubted {
 		return "commit", nil
 	}
-	c := &Commit{After: t.last, Last: t.last}
+	c := &Commit{After: t.last, Last: t.last, Newest: t.newest}
 	for id, ch := range t.channels {
 		c.Last = max(c.Last, ch.version)
 		c.Channels = append(c.Channels, id)

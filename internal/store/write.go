@@ -66,6 +66,9 @@ type tx struct {
 	w     *writer
 	last  int64 // newest position before it
 
+	newest  journal.Mark // of what it appended
+	doubted bool         // it put logs in doubt
+
 	channels map[threads.Hash]*touched
 	deltas   map[int64]*delta
 	recalled map[journal.Key]journal.Remembered

@@ -8,6 +8,8 @@ type Elsewhere struct {
 	After, Last int64
 	// Channels that it changed; none where there are too many to name.
 	Channels []threads.Hash
+	// Newest is the newest event of it, zero where it appended none.
+	Newest Mark
 }
 
 // Heard takes note of what another node wrote: what memory holds of it is read
@@ -16,11 +18,20 @@ func (j *Journal) Heard(w Elsewhere) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	j.heard = max(j.heard, w.Last)
-	if j.known && w.Last <= j.last {
+	if w.Newest.Pos > j.newest.Pos { // a database that lacks it has gone back
+		j.newest = w.Newest
+	}
+	if j.known && w.Last <= j.last && w.After < w.Last {
 		return // this node has written since, and saw it then
 	}
-	whole := j.known && w.After == j.last && len(w.Channels) > 0
-	if whole {
+	if w.After == w.Last { // what it changed stands at no position
+		j.lost++
+	}
+	last := w.Last
+	if j.known {
+		last = max(last, j.last)
+	}
+	if j.known && w.After == j.last && len(w.Channels) > 0 {
 		for _, id := range w.Channels {
 			delete(j.channels, id)
 		}
@@ -29,7 +40,7 @@ func (j *Journal) Heard(w Elsewhere) {
 	} else {
 		j.forget()
 	}
-	j.last, j.known = w.Last, true // whatever is loaded from now on is not older
+	j.last, j.known = last, true // whatever is loaded from now on is not older
 	j.wake()
 }
 
@@ -39,6 +50,7 @@ func (j *Journal) Lost() {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	j.lost++
+	j.heard = 0
 	j.forget()
 	j.wake()
 }

@@ -34,7 +34,7 @@ type Journal struct {
 	heard    int64 // newest position of which followers or other nodes spoke
 	lost     int   // how often other nodes may have written anything
 	round    int   // moves with what memory holds
-	newest   Mark  // of the events that this process committed; touched only by whoever writes
+	newest   Mark  // of the events that the nodes of this server committed
 }
 
 // Commit tells what one transaction did, for metrics and for followers' rings.
@@ -183,10 +183,13 @@ func (j *Journal) begin(tx Tx) (*batch, error) {
 
 // lookBack doubts the database when it lacks what this process had committed.
 func (b *batch) lookBack() error {
-	if b.j.newest.Pos == 0 {
+	b.j.mu.RLock()
+	newest := b.j.newest
+	b.j.mu.RUnlock()
+	if newest.Pos == 0 {
 		return nil
 	}
-	held, err := b.tx.Holds(b.j.newest)
+	held, err := b.tx.Holds(newest)
 	if err != nil || held {
 		return err
 	}
@@ -273,6 +276,12 @@ func (b *batch) flushChannel(id threads.Hash) error {
 func (j *Journal) publish(b *batch) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
+	if b.wentBack {
+		j.newest, j.heard = Mark{}, 0
+	}
+	if n := len(b.entries); n > 0 && b.entries[n-1].Pos > j.newest.Pos {
+		j.newest = b.entries[n-1].mark()
+	}
 	if j.lost != b.lost || j.heard > b.last {
 		j.forget()
 	} else {

@@ -177,11 +177,6 @@ func (j *Journal) transact(ctx context.Context, group []*task) (bad int, err err
 		}
 		return bad, unavailable(err)
 	}
-	if n := len(b.entries); n > 0 {
-		j.newest = b.entries[n-1].mark()
-	} else if b.wentBack {
-		j.newest = Mark{}
-	}
 	if j.commit != nil && (len(b.entries) > 0 || b.wentBack) {
 		j.commit(Commit{
 			Entries: b.entries, Took: j.queue.clock().Sub(begun), Waited: j.room.count, Foreign: b.foreign, WentBack: b.wentBack,
