@@ -25,7 +25,7 @@ func (c *Courier) compare(ctx context.Context, now time.Time) error {
 	}
 	var answer digestAnswer
 	if err := c.x.askJSON(ctx, c.name, digestPath, request, &answer); err != nil {
-		c.suspected = 0 // it is not what we push that it cannot take
+		c.suspected, c.apart = 0, false // it is not what we push that it cannot take
 		return err
 	}
 	c.failures = 0

@@ -71,7 +71,8 @@ type stepping struct {
 	wants     map[threads.Hash]*want
 	queue     queue
 	failures  int
-	suspected int // pushes that failed although the server answered just before
+	suspected int  // pushes that failed although the server answered just before
+	apart     bool // the next batch is taken apart: the last one took too long
 	retryAt   time.Time
 	compareAt time.Time
 	keyAt     time.Time

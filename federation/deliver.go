@@ -104,6 +104,13 @@ func (c *Courier) deliver(ctx context.Context, now time.Time) (time.Time, error)
 		if b == nil {
 			return c.nextLane(), nil
 		}
+		if c.apart {
+			c.apart = false
+			if err := c.takeApart(ctx, b, now); err != nil {
+				return now, err
+			}
+			continue
+		}
 		if at := c.pace(c.x.Clock()); !at.IsZero() {
 			return at, nil // what gathers meanwhile goes with it
 		}
@@ -301,9 +308,12 @@ func (c *Courier) push(ctx context.Context, b *batch, now time.Time) error {
 	}
 	var answer pushAnswer
 	if err := decodeBody(got, &answer); err != nil {
-		return &Unreached{fmt.Errorf("read the answer of %s: %w", c.name, err)}
+		return c.notPushed(ctx, b, &Unreached{fmt.Errorf("read the answer of %s: %w", c.name, err)}, now)
 	}
 	c.failures, c.suspected = 0, 0
+	for _, l := range b.lanes {
+		l.doubts = 0
+	}
 	if err := c.takeAnswer(ctx, b, &answer, now); err != nil {
 		return err // what the answer says of the rest is not known yet: all of it is pushed again
 	}
@@ -343,23 +353,51 @@ func (c *Courier) setBusy(ids []threads.Hash) {
 	}
 }
 
-// notPushed finds out what a server refuses: a batch that it rejects, or at which it fails twice
-// although it answers otherwise, is taken apart into its channels; one that is rejected by itself is
-// parked, and the rest goes on. What was read of the queue is read again.
+// notPushed finds out what a server refuses: a batch that it rejects, or at which it fails although it
+// answers otherwise, is taken apart into its channels; one that is rejected by itself is parked, and the
+// rest goes on. What was read of the queue is read again.
 func (c *Courier) notPushed(ctx context.Context, b *batch, cause error, now time.Time) error {
-	if !rejected(cause) {
-		if c.suspected++; c.suspected < 3 {
-			c.queue.rewind()
-			c.delayed(b, cause)
-			return cause
-		}
+	if !rejected(cause) && !c.convicts(b, cause, now) {
+		c.queue.rewind()
+		c.delayed(b, cause)
+		return cause
 	}
 	c.suspected = 0
-	if len(b.lanes) == 1 && b.lanes[0].alone {
+	if b.single() {
 		c.park(b.lanes[0], now, threads.ChannelRejected, firstBytes(cause.Error(), 300), "compare the versions of both servers; `partner retry` tries again at once")
 		c.judged(b, b.lanes[0].Channel, standing{})
 		return nil
 	}
+	return c.takeApart(ctx, b, now)
+}
+
+// maxDoubts is how often a push may fail, at a server that answers otherwise, until it is the push's
+// doing.
+const maxDoubts = 3
+
+// convicts reports whether a batch that failed is to blame. One that took too long is taken apart
+// before the next try, and a channel that fails by itself lets the others go first: so that they wait
+// for one deadline at a time.
+func (c *Courier) convicts(b *batch, cause error, now time.Time) bool {
+	if b.single() {
+		l := b.lanes[0]
+		l.doubts++
+		l.retryAt = c.x.Clock().Add(c.x.spread(aloneAgain)) // it may have taken long
+		return l.doubts >= maxDoubts
+	}
+	c.apart = diagnose(c.name, cause).reason == troubleTimeout
+	c.suspected++
+	return c.suspected >= maxDoubts
+}
+
+// aloneAgain is when a channel that failed by itself is tried again.
+const aloneAgain = 3 * time.Second
+
+// single reports whether the batch is of one channel alone, to tell whether that is refused.
+func (b *batch) single() bool { return len(b.lanes) == 1 && b.lanes[0].alone }
+
+// takeApart has each channel of a batch pushed by itself.
+func (c *Courier) takeApart(ctx context.Context, b *batch, now time.Time) error {
 	for _, l := range b.lanes {
 		l.alone = true
 	}

@@ -3,6 +3,7 @@ package federation
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -266,6 +267,11 @@ func (e *examination) here() {
 func (e *examination) roundTrip(ctx context.Context) {
 	answer, err := e.x.check(ctx, e.name, 0, true)
 	if err != nil {
+		var p *Problem
+		if errors.As(err, &p) && p.Status == http.StatusNotFound && p.Code == "not_found" {
+			e.unknown("that server does not know this exchange", checkThere, checkSigned, checkLarge, checkBack, checkOwnTLS, checkSignedBy, checkLargeBack)
+			return
+		}
 		t := diagnose(e.name, err)
 		at, left := checkSigned, checkThere
 		if t.reason == troubleStranger || t.reason == troubleClosed {

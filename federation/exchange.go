@@ -22,6 +22,10 @@ const ProtocolVersion = 1
 // exchangeTime is the total deadline of one exchange, either way.
 const exchangeTime = 30 * time.Second
 
+// pushTime is that of a push that this server makes: two of them, and what follows, lie within a
+// minute, in which what one partner cannot take must not hold up the rest.
+const pushTime = 20 * time.Second
+
 // Options are what an Exchange is made of. All fields but Open, Rate, Files, Alone, Tell and Registry are required.
 type Options struct {
 	Server string // this server's canonical name

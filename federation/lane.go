@@ -20,6 +20,7 @@ type lane struct {
 	control int64                   // applied there of the control log
 	retryAt time.Time
 	alone   bool // is pushed by itself, to tell whether it is what the server refuses
+	doubts  int  // failures in a row while it was alone
 	dirty   bool // differs from its row
 	stored  bool // has a row
 }

@@ -2,6 +2,7 @@ package federation_test
 
 import (
 	"bytes"
+	"cmp"
 	"compress/gzip"
 	"context"
 	"crypto/ed25519"
@@ -20,6 +21,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/prometheus/client_golang/prometheus"
 
 	"meridian/federation"
 	"meridian/internal/store"
@@ -43,6 +45,10 @@ type site struct {
 	failing  atomic.Bool // channels cannot be looked up, until a step has failed for it
 	now      func() time.Time
 	stop     func()
+
+	transport http.RoundTripper // to partners; nil for one to loopback
+	registry  *prometheus.Registry
+	said      io.Writer // takes its log as well, where it is not nil
 }
 
 // switchboard lets a test take a server off the network and look at what is asked of it.
@@ -129,6 +135,7 @@ func newSiteOn(t testing.TB, database string) *site {
 func (s *site) open() {
 	s.t.Helper()
 	var err error
+	s.registry = prometheus.NewRegistry()
 	if s.store, err = store.Open(context.Background(), store.Options{URL: s.path, Server: s.name}); err != nil {
 		s.t.Fatal(err)
 	}
@@ -151,9 +158,9 @@ func (s *site) open() {
 			return err
 		},
 		Told:      s.fates.told,
-		Transport: federation.NewTransport([]netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}, nil),
+		Transport: cmp.Or(s.transport, http.RoundTripper(federation.NewTransport(onLoopback(), nil))),
 		Clock:     s.now, Jitter: func() float64 { return 0.5 }, NewID: uuid.NewString,
-		Log: slog.New(slog.NewTextHandler(s.logTo(), nil)), Software: "test",
+		Log: slog.New(slog.NewTextHandler(s.logTo(), nil)), Software: "test", Registry: s.registry,
 	})
 	if err != nil {
 		s.t.Fatal(err)
@@ -164,7 +171,12 @@ func (s *site) open() {
 	s.start()
 }
 
+func onLoopback() []netip.Prefix { return []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")} }
+
 func (s *site) logTo() io.Writer {
+	if s.said != nil {
+		return s.said
+	}
 	if testing.Verbose() {
 		return testWriter{s}
 	}

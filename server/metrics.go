@@ -38,6 +38,7 @@ type journalMetrics struct {
 	group   prometheus.Histogram
 	seconds prometheus.Histogram
 	waiting prometheus.Gauge
+	leftOut prometheus.Counter // of the log
 }
 
 func newJournalMetrics(r prometheus.Registerer) (*journalMetrics, error) {
@@ -59,8 +60,11 @@ func newJournalMetrics(r prometheus.Registerer) (*journalMetrics, error) {
 		waiting: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "meridian_journal_waiting_events", Help: "Events of partners that wait for what they depend on.",
 		}),
+		leftOut: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "meridian_log_records_left_out_total", Help: "Log records left out because one of their kind was written within the second.",
+		}),
 	}
-	for _, c := range []prometheus.Collector{m.commits, m.events, m.group, m.seconds, m.waiting} {
+	for _, c := range []prometheus.Collector{m.commits, m.events, m.group, m.seconds, m.waiting, m.leftOut} {
 		if err := r.Register(c); err != nil {
 			return nil, fmt.Errorf("register metrics of the journal: %w", err)
 		}

@@ -109,6 +109,7 @@ func (s *Server) build(keys federation.Keyring, version string) error {
 	if err != nil {
 		return err
 	}
+	s.log = newCalm(s.log.Handler(), s.clock, metrics.leftOut)
 	if s.certificate, err = newCertificate(s.config); err != nil {
 		return err
 	}
