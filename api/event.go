@@ -31,9 +31,9 @@ type EventData struct{}
 // Schema is any of what Data can be.
 func (EventData) Schema(r huma.Registry) *huma.Schema {
 	s := &huma.Schema{Description: "By type: message.delivery what became of a message of yours at a partner, other message.* and reaction.set the message, thread.* the thread, channel.* the channel, " +
-		"member.* the member, server.removed the server, resync nothing."}
+		"member.* the member, server.removed the server, person.erased who was erased, resync nothing."}
 	s.AnyOf = []*huma.Schema{
-		schemaIn[Message](r), schemaIn[Thread](r), schemaIn[Channel](r), schemaIn[MemberChange](r), schemaIn[ServerChange](r), schemaIn[DeliveryChange](r), schemaIn[Nothing](r),
+		schemaIn[Message](r), schemaIn[Thread](r), schemaIn[Channel](r), schemaIn[MemberChange](r), schemaIn[ServerChange](r), schemaIn[PersonErased](r), schemaIn[DeliveryChange](r), schemaIn[Nothing](r),
 	}
 	return s
 }
@@ -49,6 +49,13 @@ type MemberChange struct {
 type ServerChange struct {
 	Channel string `json:"channel"`
 	Server  string `json:"server"`
+}
+
+// PersonErased is the data of person.erased: what is kept of the channel has to
+// be read anew.
+type PersonErased struct {
+	Channel string `json:"channel"`
+	Person  string `json:"person" doc:"Their opaque id; name and address are gone."`
 }
 
 // Nothing is the data of resync.
@@ -145,6 +152,9 @@ func (c encoder) data(ctx context.Context, entry threads.Entry, i *item) (any, e
 			return nil, err
 		}
 		return channelState(state), nil
+	case threads.TypePersonErased:
+		c.a.Erased(e.Header.Actor)
+		return PersonErased{Channel: i.channel, Person: e.Header.Actor}, nil
 	case threads.TypeMemberJoined, threads.TypeMemberRole, threads.TypeMemberRemoved:
 		return c.member(ctx, e, i)
 	case threads.TypeServerRemoved:

@@ -139,8 +139,8 @@ func (h *hub) advance(ctx context.Context, anew bool) (more bool, err error) {
 	}
 	last = entries[len(entries)-1].Pos
 	h.ring.extend(items, last)
-	if removal(items) {
-		h.ring.restart(last) // what it hides must not be sent from memory
+	if withdrawal(items) {
+		h.ring.restart(last) // what it takes must not be sent from memory
 		h.expel(items)
 	}
 	h.wake()
@@ -161,9 +161,9 @@ func (h *hub) encode(ctx context.Context, entries []threads.Entry) ([]*item, err
 	return items, nil
 }
 
-func removal(items []*item) bool {
+func withdrawal(items []*item) bool {
 	for _, i := range items {
-		if i.kind == threads.TypeMemberRemoved || i.kind == threads.TypeServerRemoved {
+		if i.kind == threads.TypeMemberRemoved || i.kind == threads.TypeServerRemoved || i.kind == threads.TypePersonErased {
 			return true
 		}
 	}

@@ -19,8 +19,8 @@ const (
 	maxPlaces  = 50_000
 )
 
-// names turns ids of people into addresses. An address names one person for
-// ever, so what was found is remembered.
+// names turns ids of people into addresses. An address names one person until
+// that person is erased, so what was found is remembered.
 type names struct {
 	people People
 	known  *lru.Cache[string, string]

@@ -86,7 +86,7 @@ func (x *Exchange) answerProfiles(ctx context.Context, from caller) (reply, erro
 		if kept := keptProfile(p); theirs[id] && kept != nil && request.Known[id] == 0 { // it lost its own
 			answer.Profiles = append(answer.Profiles, *kept)
 		}
-		if p.Local && p.Version > request.Known[id] {
+		if p.Local && p.Address != "" && p.Version > request.Known[id] {
 			signed, err := x.signProfile(p)
 			if err != nil {
 				return reply{}, err

@@ -48,7 +48,7 @@ func (r *Recent) Committed(entries []threads.Entry) {
 	}
 	for _, e := range entries {
 		r.last = e.Pos
-		if h := &e.Event.Header; h.Log == threads.LogControl || h.Erases != "" || e.Void {
+		if h := &e.Event.Header; h.Log == threads.LogControl || h.Erasing() || e.Void {
 			r.empty(e.Pos)
 		} else if h.Origin == r.server {
 			r.entries = append(r.entries, e)

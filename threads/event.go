@@ -96,6 +96,14 @@ func (h *Header) LogID() LogID {
 	return LogID{Origin: h.Origin, Epoch: h.Epoch}
 }
 
+// Erasing reports whether the event takes contents: of what it names, or of all
+// that its actor wrote in the channel.
+func (h *Header) Erasing() bool { return h.Erases != "" || h.Type == TypePersonErased }
+
+// Texts reports whether the event's content can be erased: that of a message or
+// of an edit.
+func (h *Header) Texts() bool { return h.Type == TypeMessagePosted || h.Type == TypeMessageEdited }
+
 // Ref is the place of the event.
 func (h *Header) Ref() Ref { return Ref{LogID: h.LogID(), Seq: h.Seq} }
 

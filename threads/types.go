@@ -19,6 +19,7 @@ const (
 	TypeMessagePosted = "message.posted"
 	TypeMessageEdited = "message.edited"
 	TypeMessageErased = "message.erased"
+	TypePersonErased  = "person.erased"
 	TypeReactionSet   = "reaction.set"
 )
 
@@ -105,6 +106,7 @@ var typeTable = [...]Type{
 	{Name: TypeMessagePosted, Log: LogData, Who: RightPost, Changes: "the set of messages", effects: messagePosted},
 	{Name: TypeMessageEdited, Log: LogData, Who: RightPost, Changes: "the body register of a message of the same actor", effects: messageEdited},
 	{Name: TypeMessageErased, Log: LogData, Who: RightReact, Changes: "the set of erased messages", erases: true, effects: messageErased},
+	{Name: TypePersonErased, Log: LogData, Changes: "the set of erased persons", effects: personErased},
 	{Name: TypeReactionSet, Log: LogData, Who: RightReact, Changes: "the register of (message, person, emoji)", effects: reactionSet},
 }
 

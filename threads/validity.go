@@ -8,10 +8,15 @@ package threads
 // The newest grant that the author's server had applied must give the right. A
 // lessening voids what was written knowing of it. The next removal voids what
 // lies beyond its cut of the log, whatever roles the person had in between: its
-// reach ends with the grant that follows it and with nothing else.
+// reach ends with the grant that follows it and with nothing else. A person who
+// was once let in can be erased at any time after: a removal takes the right to
+// write, not the right to be forgotten.
 func (c *Channel) Void(h *Header) bool {
 	if cut, closed := c.CutOf(h.LogID()); closed && h.Seq > cut.Seq {
 		return true
+	}
+	if h.Type == TypePersonErased {
+		return newestGiving(c.people[h.Actor], h.Control.Number, RightReact) < 0
 	}
 	return !c.May(h, max(TypeOf(h.Type).Who, RightReact))
 }

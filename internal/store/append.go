@@ -41,6 +41,9 @@ func (t *tx) Append(c *threads.Channel, entries []journal.Entry) error {
 
 // take takes up one event: its row, and what it does.
 func (t *tx) take(ch *touched, entry *journal.Entry) error {
+	if err := t.spare(ch, entry); err != nil {
+		return err
+	}
 	e := entry.Event
 	t.at = entry.At
 	id := e.Header.LogID()
@@ -85,9 +88,6 @@ func (t *tx) rejoin(ch *touched, entry *journal.Entry) error {
 // may have been referred to before it came, is settled afterwards.
 func (t *tx) project(ch *touched, entry *journal.Entry) error {
 	e := entry.Event
-	if err := t.probeOrphan(ch, e); err != nil {
-		return err
-	}
 	if e.Header.Type == threads.TypeThreadCreated || entry.Void && e.Header.Type == threads.TypeMessagePosted {
 		ch.dirty[e.ID] = true
 	}
@@ -104,17 +104,13 @@ func (t *tx) project(ch *touched, entry *journal.Entry) error {
 
 // probeOrphan has an event settled that something referred to before it came.
 func (t *tx) probeOrphan(ch *touched, e *threads.Event) error {
-	switch e.Header.Type {
-	case threads.TypeMessagePosted, threads.TypeMessageEdited:
-	default:
-		return nil
-	}
-	if !ch.orphans || ch.dirty[e.ID] {
+	if !e.Header.Texts() || !ch.orphans || ch.dirty[e.ID] {
 		return nil
 	}
 	var one int
-	found, err := t.row([]any{&one}, `select 1 where exists (select 1 from erasure where channel = ? and target = ?)
-		or exists (select 1 from write where channel = ? and object = ?)`, ch.id, raw(e.ID), ch.id, raw(e.ID))
+	found, err := t.row([]any{&one}, `select 1 where exists (select 1 from erasure where channel = ? and target in (?, ?))
+		or exists (select 1 from write where channel = ? and object = ?)`,
+		ch.id, raw(e.ID), []byte(e.Header.Actor), ch.id, raw(e.ID))
 	if found {
 		ch.dirty[e.ID] = true
 	}
@@ -146,7 +142,7 @@ func (t *tx) addMessage(ch *touched, pos int64, e *threads.Event, m *threads.Mes
 
 // refer takes up what an event does to other objects, which are settled afterwards.
 func (t *tx) refer(ch *touched, pos int64, e *threads.Event, effects threads.Effects) error {
-	if len(effects.Writes) == 0 && e.Header.Erases == "" {
+	if len(effects.Writes) == 0 && !e.Header.Erasing() {
 		return nil
 	}
 	actor, err := t.personNumber(e.Header.Actor)
@@ -158,6 +154,9 @@ func (t *tx) refer(ch *touched, pos int64, e *threads.Event, effects threads.Eff
 		t.writes.add(ch.id, raw(w.Object), w.Field, stamp, pos, actor, number(w.SameActor), w.Value)
 		ch.dirty[w.Object] = ch.dirty[w.Object] || w.Field == threads.FieldBody
 	}
+	if e.Header.Type == threads.TypePersonErased {
+		return t.erasePerson(ch, pos, e)
+	}
 	if e.Header.Erases == "" {
 		return nil
 	}
@@ -167,6 +166,9 @@ func (t *tx) refer(ch *touched, pos int64, e *threads.Event, effects threads.Eff
 	}
 	owner := number(ch.channel.May(&e.Header, threads.RightOwn))
 	t.erasures.add(ch.id, raw(e.Header.Erases), stamp, pos, actor, owner, raw(place.Thread), raw(place.ReplyTo))
+	if err := t.expectReceipts(ch, pos, e); err != nil {
+		return err
+	}
 	ch.dirty[e.Header.Erases] = true
 	return nil
 }

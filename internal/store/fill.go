@@ -42,7 +42,7 @@ func (t *tx) fillOne(ch *touched, row *stored, content []byte, pos int64) error 
 	case threads.TypeMessagePosted, threads.TypeMessageEdited, threads.TypeThreadCreated:
 		ch.dirty[e.ID] = true
 	}
-	if e.Header.Erases != "" { // known already by its header, but not its place
+	if e.Header.Erasing() { // known already by its header, but not its place
 		if err := t.exec("delete from erasure where pos = ?", row.pos); err != nil {
 			return err
 		}

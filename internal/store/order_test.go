@@ -59,7 +59,7 @@ func draw(t *rapid.T, actor string, object threads.Hash) threads.Draft {
 	state := rapid.SampledFrom([]string{"open", "waiting", "done"}).Draw(t, "state")
 	place := threads.Tombstone{Thread: threads.HashOf([]byte(text)), ReplyTo: object}
 	d := threads.Draft{Actor: actor}
-	switch rapid.SampledFrom([]string{"thread", "message", "message", "edit", "edit", "erase", "react", "change", "unknown", "broken"}).Draw(t, "what") {
+	switch rapid.SampledFrom([]string{"thread", "message", "message", "edit", "edit", "erase", "react", "change", "unknown", "broken", "person"}).Draw(t, "what") {
 	case "thread":
 		d.Type, d.Content = threads.TypeThreadCreated, threads.AppendThread(nil, threads.ThreadContent{Title: &text}, salt)
 	case "message":
@@ -73,6 +73,8 @@ func draw(t *rapid.T, actor string, object threads.Hash) threads.Draft {
 	case "change":
 		c := threads.ThreadContent{Object: object, State: &state, Labels: map[string]bool{text: state == "open"}}
 		d.Type, d.Content = threads.TypeThreadChanged, threads.AppendThread(nil, c, salt)
+	case "person":
+		d.Type, d.Content = threads.TypePersonErased, threads.AppendErasedPerson(nil, salt)
 	case "unknown":
 		d.Type, d.Content = "poem.recited", []byte(`{"salt":"`+salt+`"}`)
 	case "broken":

@@ -100,6 +100,7 @@ func (t *tx) entries(after int64) ([]journal.Entry, error) {
 }
 
 func (t *tx) replayOne(entry *journal.Entry) error {
+	t.replayed = entry.Pos
 	e := entry.Event
 	c, err := t.Channel(e.Channel())
 	if err != nil {
@@ -114,5 +115,8 @@ func (t *tx) replayOne(entry *journal.Entry) error {
 		return nil
 	}
 	entry.Effects = threads.EffectsOf(e)
+	if err := t.probeOrphan(ch, e); err != nil {
+		return err
+	}
 	return t.project(ch, entry)
 }

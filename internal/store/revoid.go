@@ -114,9 +114,14 @@ func (t *tx) judge(ch *touched, row *stored) error {
 		return err
 	}
 	ch.dirty[row.event.ID] = true
-	if h.Erases != "" {
-		ch.dirty[h.Erases] = true
-		return t.exec("delete from erasure where pos = ?", row.pos)
+	if h.Erasing() {
+		if h.Erases != "" {
+			ch.dirty[h.Erases] = true
+		}
+		if err := t.exec("delete from erasure where pos = ?", row.pos); err != nil || h.Erases != "" {
+			return err
+		}
+		return t.settleWritten(ch, h.Actor)
 	}
 	return t.dropWrites(ch, row.pos)
 }

@@ -35,7 +35,7 @@ func (t *tx) settle(ch *touched, id threads.Hash, whole bool) error {
 	if err != nil {
 		return err
 	}
-	if row == nil {
+	if row == nil || t.replayed != 0 && row.pos > t.replayed {
 		ch.orphans = true // whatever comes is from now on looked up among what came before it
 		return nil
 	}
@@ -151,18 +151,23 @@ func (t *tx) erasureOf(channel int64, e *threads.Event) (bool, place, error) {
 	if err != nil {
 		return false, place{}, err
 	}
-	var p place
-	found, err := t.row([]any{&p.thread, &p.parent}, erasureQuery+firstErasure, channel, raw(e.ID), actor)
-	if !found || err != nil || p.thread != nil {
-		return found, p, err
+	var one int
+	found, err := t.row([]any{&one}, erasedQuery, channel, raw(e.ID), actor, channel, []byte(e.Header.Actor))
+	if !found || err != nil {
+		return false, place{}, err
 	}
-	_, err = t.row([]any{&p.thread, &p.parent}, erasureQuery+"and thread is not null "+firstErasure, channel, raw(e.ID), actor)
+	var p place
+	_, err = t.row([]any{&p.thread, &p.parent}, placeQuery, channel, raw(e.ID), actor)
 	return true, p, err
 }
 
+// The target of an erasure is an event, or the id of the person all of whose
+// texts are erased; the former alone names a place.
 const (
-	erasureQuery = "select thread, parent from erasure where channel = ? and target = ? and (owner = 1 or actor = ?) "
-	firstErasure = "order by stamp limit 1"
+	erasedQuery = `select 1 from erasure where channel = ? and target = ? and (owner = 1 or actor = ?)
+		union all select 1 from erasure where channel = ? and target = ? limit 1`
+	placeQuery = `select thread, parent from erasure where channel = ? and target = ? and (owner = 1 or actor = ?)
+		and thread is not null order by stamp limit 1`
 )
 
 // place is where a message stands: its thread and what it replies to.

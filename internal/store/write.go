@@ -72,6 +72,7 @@ type tx struct {
 	channels map[threads.Hash]*touched
 	deltas   map[int64]*delta
 	recalled map[journal.Key]journal.Remembered
+	replayed int64 // while the journal is replayed: how far; what lies beyond is not here yet
 
 	events, messages, search, writes, erasures, outcomes bulk
 

@@ -13,6 +13,21 @@ create table probe (
     filler blob not null
 );
 
+-- What other servers said of erasures that people of this server made.
+create table receipt (
+    pos     integer not null, -- of the erasing event
+    partner text not null,
+    answer  text not null, -- '' before the first
+    asked   integer not null, -- when it answered, Unix ms; 0 for never
+    tries   integer not null,
+    due     integer, -- when to ask, Unix ms; null once nothing is left to ask
+    primary key (pos, partner)
+);
+create index erasure_pos on erasure (pos);
+create index receipt_due on receipt (partner, due) where due is not null;
+
 -- +goose Down
+drop table receipt;
+drop index erasure_pos;
 drop table probe;
 drop table arrival;
