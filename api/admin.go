@@ -76,6 +76,7 @@ func (a *API) adminRoutes() {
 	}, a.changeAccount)
 	a.partnerRoutes()
 	a.auditRoutes()
+	a.erasureRoutes()
 }
 
 func (a *API) makeAccount(ctx context.Context, c *caller, in *newAccount) (*accountOut, error) {

@@ -18,6 +18,8 @@ type Needs struct {
 	People      People
 	Directory   Directory
 	Passwords   Passwords
+	Eraser      Eraser
+	Erasures    Erasures
 	Channels    Channels
 	States      States
 	Threads     Threads
@@ -104,6 +106,22 @@ type Accounts interface {
 type Directory interface {
 	Disable(ctx context.Context, person string, by threads.Act) error
 	Enable(ctx context.Context, person string, by threads.Act) error
+}
+
+// Eraser forgets people of this server.
+type Eraser interface {
+	// ErasePerson erases a person with all that they wrote, for good; partners
+	// are told as soon as they can be.
+	ErasePerson(ctx context.Context, person string, by threads.Act) error
+}
+
+// Erasures tell what became of what people of this server erased.
+type Erasures interface {
+	// ErasureOf is that of a message by the person, or with "" by anybody;
+	// NotFound where there is none.
+	ErasureOf(ctx context.Context, person string, message threads.Hash) (threads.Erasure, error)
+	// Erasures lists them, the newest first.
+	Erasures(ctx context.Context, page threads.Page) ([]threads.Erasure, string, error)
 }
 
 // Passwords are what the people of this server sign in with.

@@ -95,6 +95,9 @@ func (a *API) Revoked(person string) {
 	a.revoked(func(c *caller) bool { return c.person.ID == person })
 }
 
+// Erased must be called when a person was erased: their address is shown no more.
+func (a *API) Erased(person string) { a.names.known.Remove(person) }
+
 // Elsewhere must be called when another node of this organisation has changed a
 // person's account, tokens or profile, with "" when it may have changed anybody's:
 // who they are is looked up again, and sockets whose token was revoked end.

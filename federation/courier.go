@@ -75,6 +75,7 @@ type stepping struct {
 	apart     bool // the next batch is taken apart: the last one took too long
 	retryAt   time.Time
 	compareAt time.Time
+	inquireAt time.Time // when to look whether to ask about erasures
 	keyAt     time.Time
 	resting   bool // nothing was to be exchanged at the last step
 	anew      bool // the next comparison takes every channel for different
@@ -432,7 +433,10 @@ func (c *Courier) work(ctx context.Context, now time.Time) (time.Time, error) {
 		return now, err
 	}
 	next, err := c.deliver(ctx, now)
-	return earliest(next, c.compareAt, c.nextWant(), c.nextBackfill(), c.people), err
+	if err == nil {
+		err = c.inquire(ctx, now)
+	}
+	return earliest(next, c.compareAt, c.nextWant(), c.nextBackfill(), c.people, c.inquireAt), err
 }
 
 // checkKey looks whether the server's document still shows the key by which it is known. Not reaching

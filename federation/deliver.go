@@ -32,6 +32,7 @@ type batch struct {
 	lanes  []*lane // that it is of; none for a batch from the journal
 	cursor int64   // where the queue's cursor goes when it was taken
 	taken  int     // entries of the queue that it is made of
+	erases bool    // some of it erases something
 }
 
 // sent is one frame of a batch.
@@ -48,6 +49,7 @@ func (b *batch) add(e *threads.Event) bool {
 		return false
 	}
 	b.frames = AppendFrame(b.frames, e)
+	b.erases = b.erases || e.Header.Erasing()
 	b.sent = append(b.sent, sentOf(e))
 	return true
 }
@@ -319,6 +321,9 @@ func (c *Courier) push(ctx context.Context, b *batch, now time.Time) error {
 	}
 	if len(b.lanes) == 0 {
 		c.advance(b)
+	}
+	if b.erases {
+		c.inquireAt = now
 	}
 	return nil
 }

@@ -40,6 +40,7 @@ type Options struct {
 	Deliveries  Deliveries
 	Invitations Invitations
 	People      People
+	Erasures    Erasures
 	// Do carries out an order through the journal and returns after it is durable; its refusals
 	// are *threads.Error.
 	Do func(ctx context.Context, o Order) error
@@ -124,6 +125,7 @@ func (x *Exchange) Handler() http.Handler {
 	mux.Handle("POST "+requestPath, x.exchanged(x.answerRequest))
 	mux.Handle("POST "+profilesPath, x.exchanged(x.answerProfiles))
 	mux.Handle("POST "+filePath, x.exchanged(x.answerFile))
+	mux.Handle("POST "+erasedPath, x.exchanged(x.answerErased))
 	mux.HandleFunc("/federation/v1/", x.noExchange)
 	return mux
 }
@@ -137,6 +139,7 @@ const (
 	requestPath   = "/federation/v1/request"
 	profilesPath  = "/federation/v1/profiles"
 	filePath      = "/federation/v1/file"
+	erasedPath    = "/federation/v1/erased"
 )
 
 const (

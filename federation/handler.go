@@ -70,7 +70,7 @@ func malformed(err error) *Problem {
 // noExchange answers what is no exchange.
 func (x *Exchange) noExchange(w http.ResponseWriter, r *http.Request) {
 	p := refuseExchange(http.StatusNotFound, "not_found", "there is no such exchange: see /.well-known/meridian for those that there are")
-	for _, path := range []string{checkPath, pushPath, pullPath, digestPath, requestPath, profilesPath, filePath} {
+	for _, path := range []string{checkPath, pushPath, pullPath, digestPath, requestPath, profilesPath, filePath, erasedPath} {
 		if r.URL.Path == path {
 			p = refuseExchange(http.StatusMethodNotAllowed, "method_not_allowed", "use POST")
 			w.Header().Set("Allow", http.MethodPost)

@@ -90,6 +90,17 @@ type Invitations interface {
 	SetInvitation(ctx context.Context, i threads.Invitation, from string) error
 }
 
+// Erasures knows what was erased here, and keeps what other servers say of it.
+type Erasures interface {
+	// Erased says of each event what is held of its content; those that are not known are left out.
+	Erased(ctx context.Context, events []threads.Hash) (map[threads.Hash]threads.Holding, error)
+	// Inquiries lists at most limit erasures about which the partner is to be asked at now, and tells
+	// when there will be more; zero for never.
+	Inquiries(ctx context.Context, partner string, now time.Time, limit int) ([]threads.Inquiry, time.Time, error)
+	// SaveReceipt keeps what the partner said.
+	SaveReceipt(ctx context.Context, partner string, i threads.Inquiry, answer string, now time.Time) error
+}
+
 // People knows persons and their profiles.
 type People interface {
 	// PersonByAddress is *threads.Error of kind NotFound where nobody of this server has it.

@@ -152,7 +152,7 @@ func (s *site) open() {
 	})
 	s.exchange, err = federation.New(federation.Options{
 		Server: s.name, Keys: s.ring, Journal: trying{s.journal, s}, Logs: recent, Neighbours: s.store, Partners: s.store,
-		Deliveries: s.store, Invitations: s.store, People: s.store,
+		Deliveries: s.store, Invitations: s.store, People: s.store, Erasures: s.store,
 		Do: func(ctx context.Context, o federation.Order) error {
 			_, err := s.journal.Do(ctx, journal.Request{Actor: o.Actor, Key: o.Key, Now: o.Now, Command: o.Command})
 			return err

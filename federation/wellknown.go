@@ -41,7 +41,7 @@ func (x *Exchange) introduction() wellKnown {
 	base := BaseURL(x.Server)
 	return wellKnown{
 		Endpoints: map[string]string{
-			"check": base + checkPath, "digest": base + digestPath, "file": base + filePath, "profiles": base + profilesPath, "pull": base + pullPath,
+			"check": base + checkPath, "digest": base + digestPath, "erased": base + erasedPath, "file": base + filePath, "profiles": base + profilesPath, "pull": base + pullPath,
 			"push": base + pushPath, "request": base + requestPath,
 		},
 		Keys:     x.shownKeys(),

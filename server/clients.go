@@ -19,7 +19,7 @@ func (s *Server) apiOptions(version string) api.Options {
 		Features: []string{"federation", "files", "search"}, Lost: store.Lost,
 		Needs: api.Needs{
 			Journal: pen{s}, Entries: entries{s.store, s.journal},
-			Tokens: s.store, Accounts: s.store, People: s.store, Directory: s.store, Passwords: s.store,
+			Tokens: s.store, Accounts: s.store, People: s.store, Directory: s.store, Passwords: s.store, Eraser: eraser{s}, Erasures: s.store,
 			Channels: people, States: states{s.store}, Threads: people, Messages: people, Fates: people,
 			Marks: s.store, Search: people, Files: s.files,
 			Membership: membership{s.federation}, Invitations: s.store, Partners: book{s}, PartnerBook: s.federation, PartnerPace: s.federation,

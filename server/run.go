@@ -105,6 +105,8 @@ func (s *Server) start(ctx context.Context) work {
 	r.start(stepping, step{name: "try writing", do: s.tryWriting, woken: s.health.doubt})
 	r.start(stepping, step{name: "settle", do: (&settler{journal: s.journal}).step, woken: s.settleNow})
 	r.start(stepping, step{name: "forget outcomes", do: s.forget, once: true})
+	r.start(stepping, step{name: "erase people", do: s.erasePeople, once: true})
+	r.start(stepping, step{name: "sweep", do: (&sweeper{Server: s}).step, once: true})
 	r.start(stepping, step{name: "name heads", do: s.nameHeads, once: true})
 	r.start(stepping, step{name: "fetch files", do: s.files.fetchStep, woken: s.files.lacking, once: true})
 	r.start(stepping, step{name: "drop files", do: s.files.dropStep, woken: s.files.loose, once: true})

@@ -135,6 +135,7 @@ func (s *Server) build(keys federation.Keyring, version string) error {
 		Committed: func(c journal.Commit) {
 			s.committed(c)
 			metrics.committed(c)
+			s.erased(c)
 			s.recent.Committed(entriesOf(c))
 			s.files.committed(c)
 		},
@@ -172,6 +173,7 @@ func (s *Server) operations() http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("POST /people.add", operation(s.addPerson))
 	mux.Handle("POST /people.disable", operation(s.disablePerson))
+	mux.Handle("POST /people.erase", operation(s.erasePerson))
 	mux.Handle("POST /people.password", operation(s.setPassword))
 	mux.Handle("POST /tokens.create", operation(s.createToken))
 	mux.Handle("POST /partners.add", operation(s.addPartner))

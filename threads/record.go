@@ -115,7 +115,7 @@ type Entry struct {
 	Pos    int64
 	Event  *Event
 	Void   bool
-	Filled bool // the event stands further back: here its content came, or a file of it, which was missing
+	Filled bool // the event came before: here its content did, or a file of it, which was missing
 }
 
 // Fate is a message of this server whose outcome at a partner has changed.

@@ -17,8 +17,8 @@ import (
 )
 
 func userCommand() *cobra.Command {
-	c := &cobra.Command{Use: "user", Short: "Add and disable people of this server, and give them passwords"}
-	c.AddCommand(userAddCommand(), userPasswordCommand(), userDisableCommand())
+	c := &cobra.Command{Use: "user", Short: "Add, disable and erase people of this server, and give them passwords"}
+	c.AddCommand(userAddCommand(), userPasswordCommand(), userDisableCommand(), userEraseCommand())
 	return c
 }
 
@@ -138,19 +138,28 @@ func passwordFlag(c *cobra.Command, fromStdin *bool) {
 }
 
 func userDisableCommand() *cobra.Command {
+	return userEnd("disable", "people.disable", "is disabled", "Keep a person from signing in and end all their sessions")
+}
+
+func userEraseCommand() *cobra.Command {
+	return userEnd("erase", "people.erase", "is erased", "Erase a person with all that they wrote, at every partner and for good")
+}
+
+// userEnd is a command that ends something for a person; done says what.
+func userEnd(verb, operation, done, short string) *cobra.Command {
 	c := &cobra.Command{
-		Use:   "disable NAME",
-		Short: "Keep a person from signing in and end all their sessions",
+		Use:   verb + " NAME",
+		Short: short,
 		Args:  cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			var account server.Account
 			err := attach(c, func(client *http.Client) error {
-				return server.Call(c.Context(), client, "people.disable", server.Named{Name: args[0]}, &account)
+				return server.Call(c.Context(), client, operation, server.Named{Name: args[0]}, &account)
 			})
 			if err != nil {
 				return err
 			}
-			return report(c, account, func(w io.Writer) { fmt.Fprintln(w, account.Address, "is disabled") })
+			return report(c, account, func(w io.Writer) { fmt.Fprintln(w, account.Address, done) })
 		},
 	}
 	configFlag(c)

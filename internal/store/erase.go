@@ -16,7 +16,7 @@ func (t *tx) erasePerson(ch *touched, pos int64, e *threads.Event) error {
 		return err
 	}
 	t.erasures.add(ch.id, []byte(e.Header.Actor), threads.Stamp(e), pos, actor, number(false), nil, nil)
-	if err := t.eraseProfile(actor); err != nil {
+	if err := t.exec(eraseProfile, actor, erasedProfile); err != nil {
 		return fmt.Errorf("erase profile: %w", err)
 	}
 	if err := t.expectReceipts(ch, pos, e); err != nil {
@@ -29,11 +29,9 @@ func (t *tx) erasePerson(ch *touched, pos int64, e *threads.Event) error {
 // erasedProfile is the version of a profile that was erased: none is newer.
 const erasedProfile = 1<<53 - 1
 
-func (t *tx) eraseProfile(person int64) error {
-	return t.exec(`insert into profile (person, address, shown, zone, hours, version) values (?, null, '', '', '', ?)
-		on conflict (person) do update set address = null, shown = '', zone = '', hours = '', version = excluded.version`,
-		person, erasedProfile)
-}
+// eraseProfile leaves a row that keeps any other profile of the person out.
+const eraseProfile = `insert into profile (person, address, shown, zone, hours, version) values (?, null, '', '', '', ?)
+	on conflict (person) do update set address = null, shown = '', zone = '', hours = '', version = excluded.version`
 
 // settleWritten has all messages and edits of a person in the channel settled
 // anew. It is rare, so nothing is kept that would find them without reading the

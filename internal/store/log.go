@@ -18,12 +18,13 @@ func (s *Store) Last(ctx context.Context) (int64, error) {
 	return last, nil
 }
 
-const entriesQuery = `select header, sig, content, pos, flags, 0 from event where pos > ?
+const entriesQuery = `select header, sig, content, pos, flags, 0 from event
+	where pos > ? and not exists (select 1 from arrival where arrival.event = event.pos)
 	union all select e.header, e.sig, e.content, a.pos, e.flags, 1 from arrival a join event e on e.pos = a.event where a.pos > ?
 	order by 4 limit ?`
 
 // Entries are at most limit events in the order of the journal, beyond after.
-// One whose content came later stands there once more, where that came.
+// One whose content came later stands where that came.
 func (s *Store) Entries(ctx context.Context, after int64, limit int) ([]threads.Entry, error) {
 	var entries []threads.Entry
 	err := s.each(ctx, func(rows *sql.Rows) error {

@@ -52,6 +52,9 @@ func (s *Store) CreatePerson(ctx context.Context, n threads.NewPerson) (threads.
 		if err != nil {
 			return err
 		}
+		if err := s.neverHeld(ctx, tx, n.Name+"@"+threads.ServerOf(n.ID)); err != nil {
+			return err
+		}
 		done, err := tx.ExecContext(ctx, s.bind(`
 			INSERT INTO account (person, name, password, admin, bot, disabled, digest, created)
 			VALUES (?, ?, ?, ?, ?, FALSE, '', ?) ON CONFLICT DO NOTHING`),

@@ -93,27 +93,30 @@ func subject(e *threads.Event) threads.Hash {
 }
 
 // Inquiries are at most limit erasures about which the partner is to be asked
-// at now, the longest due first.
-func (s *Store) Inquiries(ctx context.Context, partner string, now time.Time, limit int) ([]threads.Inquiry, error) {
+// at now, the longest due first; next is when there will be more, zero for never.
+func (s *Store) Inquiries(ctx context.Context, partner string, now time.Time, limit int) (due []threads.Inquiry, next time.Time, err error) {
 	var rows []struct {
 		Pos    int64
 		Header []byte
 	}
-	err := s.list(ctx, &rows, `
+	err = s.list(ctx, &rows, `
 		SELECT r.pos, e.header FROM receipt r JOIN event e ON e.pos = r.pos
 		WHERE r.partner = ? AND r.due <= ? ORDER BY r.due LIMIT ?`, partner, millis(now), limit)
-	if err != nil {
-		return nil, fmt.Errorf("read what %s is to be asked: %w", partner, err)
+	var later int64
+	if err == nil {
+		err = s.one(ctx, &later, "SELECT COALESCE(MIN(due), 0) FROM receipt WHERE partner = ? AND due > ?", partner, millis(now))
 	}
-	var due []threads.Inquiry
+	if err != nil {
+		return nil, next, fmt.Errorf("read what %s is to be asked: %w", partner, err)
+	}
 	for _, row := range rows {
 		e := threads.Event{HeaderBytes: row.Header}
 		if err := complete(&e); err != nil {
-			return nil, err
+			return nil, next, err
 		}
 		due = append(due, threads.Inquiry{Pos: row.Pos, Event: subject(&e)})
 	}
-	return due, nil
+	return due, instant(later), nil
 }
 
 // Bounds of the time between two questions about one erasure.

@@ -49,6 +49,20 @@ func (t *tx) Remember(key journal.Key, r journal.Remembered) error {
 	return nil
 }
 
+// forgetDigest drops the digest of the request that wrote an event: by it a short
+// text could be guessed. Repeating the request is refused from now on.
+func (t *tx) forgetDigest(e *threads.Event) error {
+	author, err := t.personNumber(e.Header.Actor)
+	if err != nil {
+		return err
+	}
+	holds := "instr(events, ?) > 0"
+	if t.store.postgres {
+		holds = "position(cast(? as bytea) in events) > 0"
+	}
+	return t.exec("update idempotency set digest = ? where person = ? and "+holds, []byte{}, author, raw(e.ID))
+}
+
 // ForgetOutcomes drops at most limit outcomes that were remembered before the
 // instant, and reports how many it dropped.
 func (s *Store) ForgetOutcomes(ctx context.Context, before time.Time, limit int) (int64, error) {

@@ -108,6 +108,7 @@ func (t *tx) judge(ch *touched, row *stored) error {
 	row.flags |= eventVoid
 	row.flags &^= eventGone
 	if h.Origin != t.store.server {
+		t.dropped = t.dropped || row.event.Content != nil
 		row.event.Content = nil
 	}
 	if err := t.setEvent(row); err != nil {

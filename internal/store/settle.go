@@ -181,10 +181,14 @@ func (t *tx) markErased(row *stored, erased bool) error {
 	}
 	row.flags &^= eventErased
 	if erased {
+		t.dropped = t.dropped || row.event.Content != nil
 		row.flags |= eventErased
 		row.event.Content = nil
 	}
-	return t.setEvent(row)
+	if err := t.setEvent(row); err != nil || !erased || row.event.Header.Origin != t.store.server {
+		return err
+	}
+	return t.forgetDigest(row.event)
 }
 
 func (t *tx) setEvent(row *stored) error {

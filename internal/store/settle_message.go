@@ -96,6 +96,7 @@ const editsOf = " from write where channel = ? and object = ? and field = ?"
 
 // dropEdits drops the contents of a message's edits.
 func (t *tx) dropEdits(ch *touched, id threads.Hash, which string) error {
+	t.dropped = true
 	object := []any{ch.id, raw(id), threads.FieldBody}
 	which += " and value is not null"
 	if err := t.exec("update event set content = null, flags = flags | 4 where pos in (select pos"+editsOf+which+")", object...); err != nil {

@@ -24,7 +24,7 @@ func (s *Store) openSQLite(ctx context.Context, path string, upTo int64) error {
 	}
 	common := url.Values{"_pragma": {"busy_timeout(10000)", "journal_mode(WAL)", "synchronous(FULL)"}}
 	write := url.Values{"_txlock": {"immediate"}, "_pragma": append([]string{
-		"cache_size(-16384)", "wal_autocheckpoint(4000)", "journal_size_limit(67108864)",
+		"secure_delete(1)", "cache_size(-16384)", "wal_autocheckpoint(4000)", "journal_size_limit(67108864)",
 	}, common["_pragma"]...)}
 	read := url.Values{"_pragma": append([]string{"query_only(1)"}, common["_pragma"]...)}
 	if s.writers, err = openSQLiteFile(path, write, 1); err != nil {

@@ -72,6 +72,7 @@ type tx struct {
 	channels map[threads.Hash]*touched
 	deltas   map[int64]*delta
 	recalled map[journal.Key]journal.Remembered
+	dropped  bool  // bytes of something erased may lie about now
 	replayed int64 // while the journal is replayed: how far; what lies beyond is not here yet
 
 	events, messages, search, writes, erasures, outcomes bulk
@@ -159,6 +160,11 @@ func (t *tx) begin() error {
 func (t *tx) save() error {
 	if err := t.flush(); err != nil {
 		return err
+	}
+	if t.dropped {
+		if err := t.exec(sweepDue, 1); err != nil {
+			return err
+		}
 	}
 	if err := t.saveDeltas(); err != nil {
 		return err

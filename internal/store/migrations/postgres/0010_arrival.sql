@@ -7,6 +7,8 @@ create table arrival (
     event bigint not null -- position of the event
 );
 
+create index arrival_event on arrival (event);
+
 -- One row that is written to find out whether writing works.
 create table probe (
     id     bigint primary key,
@@ -26,7 +28,22 @@ create table receipt (
 create index erasure_pos on erasure (pos);
 create index receipt_due on receipt (partner, due) where due is not null;
 
+-- Addresses of people who were erased, which are never given again.
+create table former (
+    name   bytea primary key, -- SHA-256 of the address
+    person bigint not null,
+    told   boolean not null -- every channel that they were in
+);
+
+-- Whether bytes of something erased may lie about in the database's files.
+create table sweep (
+    id  bigint primary key,
+    due bigint not null
+);
+
 -- +goose Down
+drop table sweep;
+drop table former;
 drop table receipt;
 drop index erasure_pos;
 drop table probe;
