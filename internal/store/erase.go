@@ -31,7 +31,7 @@ const erasedProfile = 1<<53 - 1
 
 // eraseProfile leaves a row that keeps any other profile of the person out.
 const eraseProfile = `insert into profile (person, address, shown, zone, hours, version) values (?, null, '', '', '', ?)
-	on conflict (person) do update set address = null, shown = '', zone = '', hours = '', version = excluded.version`
+	on conflict (person) do update set address = null, shown = '', zone = '', hours = '', version = excluded.version, signed = null`
 
 // settleWritten has all messages and edits of a person in the channel settled
 // anew. It is rare, so nothing is kept that would find them without reading the
