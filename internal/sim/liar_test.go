@@ -14,15 +14,36 @@ import (
 // and a partner's standing, and everything that its server ever received.
 type liar struct {
 	*node
-	forks  bool
-	signer *federation.Signer
-	seen   []*threads.Event
+	forks bool
+	seen  []*threads.Event
 }
 
 func newLiar(n *node, forks bool) *liar {
-	signer, err := federation.NewSigner(n.key().ID, n.private)
-	n.world.must(err)
-	return &liar{node: n, forks: forks, signer: signer}
+	return &liar{node: n, forks: forks}
+}
+
+// sign signs a request with the liar's present key.
+func (l *liar) sign(r *http.Request, body []byte) {
+	signer, err := federation.NewSigner(l.key().ID, l.ring.Present())
+	l.world.must(err)
+	l.world.must(signer.Sign(r, body, l.now()))
+}
+
+// seal seals an event with the key that its header names, whatever that says.
+func (l *liar) seal(h threads.Header, content []byte) *threads.Event {
+	pen := l.pen()
+	for _, k := range pen.Earlier {
+		if k.Key.ID == h.Key {
+			return threads.Seal(h, content, k.Sign)
+		}
+	}
+	return threads.Seal(h, content, pen.Sign)
+}
+
+// keyIn is the id of the key by which a channel knows the liar.
+func (l *liar) keyIn(c *threads.Channel) string {
+	k, _ := c.KeyOf(l.name)
+	return k.ID
 }
 
 // remember keeps everything, contents that are erased later included.
@@ -55,6 +76,8 @@ var lies = []struct {
 	{"write after removal", (*liar).writeAfterRemoval},
 	{"forge erasure", (*liar).forgeErasure},
 	{"false tombstone", (*liar).falseTombstone},
+	{"retired key", (*liar).retiredKey},
+	{"revoked key", (*liar).revokedKey},
 }
 
 func (w *world) lie() bool {
@@ -126,7 +149,7 @@ func (w *world) channelOf(id threads.Hash) *channel {
 func (l *liar) change(e *threads.Event, f func(h *threads.Header)) *threads.Event {
 	h := e.Header
 	f(&h)
-	return threads.Seal(h, e.Content, l.pen().Sign)
+	return l.seal(h, e.Content)
 }
 
 // keep takes an event into the liar's own log, so that it is what it goes on from.
@@ -162,7 +185,7 @@ func (l *liar) post(to *node, path, contentType string, body []byte) {
 	r, err := http.NewRequest(http.MethodPost, federation.BaseURL(to.name)+path, bytes.NewReader(body))
 	l.world.must(err)
 	r.Header.Set("Content-Type", contentType)
-	l.world.must(l.signer.Sign(r, body, l.now()))
+	l.sign(r, body)
 	l.world.net.carry(l.node, to, r, body)
 }
 
@@ -270,18 +293,18 @@ func (l *liar) forgeSignature() bool {
 func (l *liar) forgeControl() bool {
 	ch, c := l.stage()
 	to := l.victim()
-	if c == nil || to == nil || ch.host == l.node {
+	if c == nil || to == nil || c.Host == l.name {
 		return false
 	}
 	content := []byte(`{"person":"` + l.people[0] + `","role":"owner","salt":"AAAAAAAAAAAAAAAAAAAAAA"}`)
 	h := threads.Header{
-		Channel: ch.id, Log: threads.LogControl, Origin: ch.host.name, Seq: c.Control.Seq + 1, Prev: c.Control.Hash,
-		Time: c.Control.Time + 1, Actor: ch.host.people[0], Type: threads.TypeMemberRole, Key: ch.host.key().ID,
+		Channel: ch.id, Log: threads.LogControl, Origin: c.Host, Seq: c.Control.Seq + 1, Prev: c.Control.Hash,
+		Time: c.Control.Time + 1, Actor: personID(c.Host, 0), Type: threads.TypeMemberRole, Key: l.world.net.nodes[c.Host].key().ID,
 	}
 	own := h
-	own.Origin, own.Actor, own.Key = l.name, l.people[0], l.key().ID
-	l.push(to, threads.Seal(h, content, l.pen().Sign))
-	l.push(to, threads.Seal(own, content, l.pen().Sign))
+	own.Origin, own.Actor, own.Key = l.name, l.people[0], l.keyIn(c)
+	l.push(to, l.seal(h, content))
+	l.push(to, l.seal(own, content))
 	return true
 }
 
@@ -341,7 +364,7 @@ func (l *liar) foreignChannel() bool {
 		return false
 	}
 	ch := l.world.anyChannel()
-	c := ch.known()
+	c := l.world.known(ch)
 	if c == nil || c.IsMember(l.name) {
 		return false
 	}
@@ -349,10 +372,10 @@ func (l *liar) foreignChannel() bool {
 	h := threads.Header{
 		Channel: ch.id, Log: threads.LogData, Origin: l.name, Epoch: epoch, Seq: 1,
 		Control: threads.ControlRef{Number: c.Control.Seq, Hash: c.Control.Hash}, Time: threads.TimeOf(l.now()),
-		Actor: l.people[0], Type: threads.TypeMessagePosted, Key: l.key().ID,
+		Actor: l.people[0], Type: threads.TypeMessagePosted, Key: l.keyIn(c),
 	}
 	content := threads.AppendMessage(nil, &threads.Message{Thread: ch.id, Body: "lie"}, l.salt())
-	l.push(to, threads.Seal(h, content, l.pen().Sign))
+	l.push(to, l.seal(h, content))
 	return true
 }
 
@@ -392,10 +415,10 @@ func (l *liar) writeAfterRemoval() bool {
 		h := threads.Header{
 			Channel: ch.id, Log: threads.LogData, Origin: l.name, Epoch: head.Epoch, Seq: head.Seq + 1, Prev: head.Hash,
 			Control: threads.ControlRef{Number: number, Hash: c.HashAt(number)}, Time: threads.Next(l.now(), head.Time),
-			Actor: l.people[0], Type: threads.TypeMessagePosted, Key: l.key().ID,
+			Actor: l.people[0], Type: threads.TypeMessagePosted, Key: l.keyIn(c),
 		}
 		content := threads.AppendMessage(nil, &threads.Message{Thread: ch.id, Body: "late lie"}, l.salt())
-		l.push(to, threads.Seal(h, content, l.pen().Sign))
+		l.push(to, l.seal(h, content))
 		return true
 	}
 	return false

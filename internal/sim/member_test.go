@@ -32,7 +32,7 @@ func (w *world) found() {
 func (w *world) createChannel(n *node, history string) bool {
 	settings := threads.Settings{Name: fmt.Sprint("channel ", len(w.channels)), Kind: "work", History: history}
 	return w.try(n, n.people[0], threads.CreateChannel{Settings: settings}, func(ids []threads.Hash) {
-		w.channels = append(w.channels, &channel{id: ids[0], host: n, forked: map[threads.LogID]int64{}})
+		w.channels = append(w.channels, &channel{id: ids[0], maker: n, forked: map[threads.LogID]int64{}})
 	})
 }
 
@@ -59,7 +59,7 @@ func (w *world) inviteTo(ch *channel, to *node, person int, role threads.Role) b
 // owner is somebody who may command the channel, at its host or another server
 // that is up.
 func (w *world) owner(ch *channel) (*node, string) {
-	n := ch.host
+	n := w.host(ch)
 	if w.rng.IntN(3) == 0 {
 		n = w.pick()
 	}
@@ -104,7 +104,7 @@ func (w *world) answer(n *node, accept bool) (did bool) {
 
 // joins takes note that somebody is about to join a channel.
 func (w *world) joins(ch *channel) bool {
-	c := ch.known()
+	c := w.known(ch)
 	if c == nil {
 		return false
 	}
@@ -112,12 +112,27 @@ func (w *world) joins(ch *channel) bool {
 	return true
 }
 
-// known is the channel as its host has it, nil while that is down.
-func (ch *channel) known() *threads.Channel {
-	if !ch.host.up() {
-		return nil
+// known is the channel as the server has it that holds most of its control log,
+// nil while none is up that holds any.
+func (w *world) known(ch *channel) *threads.Channel {
+	var most *threads.Channel
+	for _, n := range w.nodes {
+		if !n.up() {
+			continue
+		}
+		if c := n.channel(ch.id); c != nil && (most == nil || c.Control.Seq > most.Control.Seq) {
+			most = c
+		}
 	}
-	return ch.host.channel(ch.id)
+	return most
+}
+
+// host is the channel's host, as far as anybody knows who is up.
+func (w *world) host(ch *channel) *node {
+	if c := w.known(ch); c != nil {
+		return w.net.nodes[c.Host]
+	}
+	return ch.maker
 }
 
 var roles = []threads.Role{threads.RoleMember, threads.RoleMember, threads.RoleMember, threads.RoleOwner, threads.RoleReader, threads.RoleGuest}
@@ -129,12 +144,13 @@ func (w *world) anyChannel() *channel { return w.channels[w.rng.IntN(len(w.chann
 func (w *world) command(ch *channel, c threads.Command) bool {
 	ctx := context.Background()
 	n, actor := w.owner(ch)
-	w.net.prompt, ch.host.gathers = w.pick().name, true
-	defer func() { ch.host.gathers = false }()
+	host := w.host(ch)
+	w.net.prompt, host.gathers = w.pick().name, true
+	defer func() { host.gathers = false }()
 	switch {
 	case n == nil:
 		return false
-	case n == ch.host:
+	case n.channel(ch.id).Host == n.name:
 		if err := n.exchange.BeforeCommand(ctx, c); err != nil {
 			w.note("%s: before %T: %v", n.name, c, err)
 			return false
@@ -268,6 +284,9 @@ var actions = []action{
 	{"remove server", 2, (*world).removeServer},
 	{"name heads", 2, (*world).nameHeads},
 	{"change settings", 2, (*world).changeSettings},
+	{"hand over", 3, (*world).handOver},
+	{"rotate key", 2, func(w *world) bool { return w.rekey(false) }},
+	{"revoke key", 1, func(w *world) bool { return w.rekey(true) }},
 	{"partition", 3, (*world).partition},
 	{"reconnect", 3, (*world).reconnect},
 	{"crash", 2, (*world).crash},

@@ -26,7 +26,7 @@ import (
 type node struct {
 	world    *world
 	name     string
-	private  ed25519.PrivateKey
+	ring     federation.Keyring
 	path     string // of its database
 	people   []string
 	ahead    time.Duration // of its clock
@@ -69,15 +69,14 @@ func (n *node) up() bool { return n.store != nil }
 func (n *node) now() time.Time { return n.world.now.Add(n.ahead) }
 
 func (n *node) key() threads.Key {
-	return threads.Key{ID: federation.KeyID(n.name, n.private.Public().(ed25519.PublicKey)), Public: n.private.Public().(ed25519.PublicKey)}
+	signed := n.ring.Signed(n.name)
+	return signed[len(signed)-1].Key
 }
 
 func (n *node) pen() threads.Pen {
-	return threads.Pen{
-		Awaited: func(c *threads.Channel) []string { return n.exchange.Awaited(c) },
-		Server:  n.name, Key: n.key(), Random: n.world.random16,
-		Sign: func(m []byte) []byte { return ed25519.Sign(n.private, m) },
-	}
+	pen := n.ring.Pen(n.name, n.world.random16)
+	pen.Awaited = func(c *threads.Channel) []string { return n.exchange.Awaited(c) }
+	return pen
 }
 
 // newNode makes a server with three people. Its database is a copy of an empty
@@ -85,7 +84,8 @@ func (n *node) pen() threads.Pen {
 func (w *world) newNode(name string) *node {
 	seed := sha256.Sum256([]byte(name))
 	n := &node{
-		world: w, name: name, private: ed25519.NewKeyFromSeed(seed[:]), path: filepath.Join(w.dir, name+".db"), holds: map[threads.Hash]bool{},
+		world: w, name: name, ring: federation.Keyring{{Private: ed25519.NewKeyFromSeed(seed[:])}},
+		path: filepath.Join(w.dir, name+".db"), holds: map[threads.Hash]bool{},
 	}
 	w.must(os.WriteFile(n.path, w.empty, 0o600))
 	w.nodes = append(w.nodes, n)
@@ -130,7 +130,7 @@ func (n *node) committed(c journal.Commit) {
 func (n *node) wiring() federation.Options {
 	w := n.world
 	return federation.Options{
-		Server: n.name, Keys: federation.Keyring{{Private: n.private}},
+		Server: n.name, Keys: n.ring,
 		Journal: n.journal, Logs: logs{n.store}, Neighbours: n.store, Partners: n.store,
 		Deliveries: n.store, Invitations: n.store, People: n.store,
 		Do:        n.order,

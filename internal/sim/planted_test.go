@@ -34,6 +34,16 @@ var planted = []struct{ name, file, text, bug string }{
 		"			return h.Seq <= g.cuts[h.LogID()].Seq\n",
 		"			return true\n",
 	},
+	{
+		"old key counts beyond the cut", "threads/serverkey.go",
+		"	last.removed, last.cuts = number, cuts\n",
+		"	last.cuts = cuts\n",
+	},
+	{
+		"old key signs on", "threads/serverkey.go",
+		"		if k.ID == id && k.From <= number && (i == len(m.keys)-1 || number < m.keys[i+1].From) {\n",
+		"		if k.ID == id && i >= 0 && k.From <= number {\n",
+	},
 }
 
 func TestPlantedBugsAreCaught(t *testing.T) {

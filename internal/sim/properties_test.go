@@ -18,6 +18,7 @@ func (w *world) check() {
 		}
 	}
 	w.checkErased()
+	w.checkKeys()
 	w.checkRebuilt()
 }
 
@@ -50,7 +51,7 @@ func (w *world) checkEvents() {
 				continue
 			}
 			origin := w.net.nodes[e.Header.Origin]
-			if origin == nil || e.Header.Key != origin.key().ID || !threads.Verify(origin.key().Public, threads.SigningBytes(e.HeaderBytes), e.Sig) {
+			if origin == nil || !origin.signed(e) {
 				w.fail("%s holds %v, which %s did not sign", n.name, e.Header.Ref(), e.Header.Origin)
 			}
 			if e.ID != threads.HashOf(e.HeaderBytes) || e.Content != nil && threads.HashOf(e.Content) != e.Header.Content {
@@ -99,7 +100,7 @@ func (w *world) checkPost(p *post) {
 		return
 	}
 	if event == nil {
-		if c := p.by.channel(p.channel.id); c.IsMember(p.by.name) && !w.cameBack(p.channel, p.by) {
+		if c := p.by.channel(p.channel.id); c.IsMember(p.by.name) && !w.wasCut(p.channel, p.by) {
 			w.fail("%s lost %s, which it had acknowledged", p.by.name, p.id)
 		}
 		return // its server's removal cut it off, and nobody shows it

@@ -23,7 +23,7 @@ func (n *node) tamperRequest(r *http.Request, body []byte) (*http.Request, []byt
 	for _, name := range []string{"Signature", "Digest", "Date"} {
 		again.Header.Del(name)
 	}
-	l.world.must(l.signer.Sign(again, changed, l.now()))
+	l.sign(again, changed)
 	return again, changed
 }
 

@@ -88,11 +88,14 @@ func (w *world) checkValidity(n *node, ch *channel, entries []threads.Entry) {
 			control = append(control, e.Event)
 		}
 	}
-	turns := w.turns(control)
+	turns, keys := w.turns(control), w.keyTurns(control)
 	for _, e := range entries {
 		h := &e.Event.Header
 		if e.Event.Channel() != ch.id || h.Log != threads.LogData {
 			continue
+		}
+		if why := unfit(h, keys[h.Origin]); why != "" {
+			w.fail("%s holds %v, written under control event %d, %s", n.name, h.Ref(), h.Control.Number, why)
 		}
 		if e.Void == counted(h, turns[h.Actor]) {
 			w.fail("%s has %v, written under control event %d, as void: %v", n.name, h.Ref(), h.Control.Number, e.Void)

@@ -44,7 +44,7 @@ type world struct {
 // channel is one channel of a world, as the one who knows all sees it.
 type channel struct {
 	id     threads.Hash
-	host   *node
+	maker  *node
 	forked map[threads.LogID]int64 // logs that the liar forked, and where first
 }
 
@@ -175,6 +175,7 @@ func (w *world) step(n *node) {
 			w.note("%s: courier to %s: %v", n.name, couriers[i].Name(), err)
 		}
 	}
+	w.recordKeys(n)
 	if err := n.journal.Settle(ctx, n.now(), time.Hour); err != nil {
 		w.note("%s: settle: %v", n.name, err)
 	}
