@@ -19,6 +19,8 @@ type Channel struct {
 	Host     string    `json:"host" doc:"The server that changes members and settings."`
 	Archived bool      `json:"archived"`
 	Created  time.Time `json:"created"`
+	Follows  string    `json:"follows,omitempty" doc:"The channel that this one goes on from."`
+	Next     string    `json:"successor,omitempty" doc:"The channel that goes on from this one, because its host is lost: write there."`
 	Role     string    `json:"role,omitempty" enum:"reader,guest,member,owner"`
 	Unread   *int64    `json:"unread,omitempty" doc:"Messages that this server received since you read."`
 }
@@ -26,7 +28,7 @@ type Channel struct {
 func channelOf(r threads.ChannelRecord) Channel {
 	return Channel{
 		ID: r.ID, Name: r.Settings.Name, Purpose: r.Settings.Purpose, Kind: r.Settings.Kind, History: r.Settings.History,
-		Host: r.Host, Archived: r.Archived, Created: r.Created.UTC(), Role: string(r.Role), Unread: &r.Unread,
+		Host: r.Host, Archived: r.Archived, Created: r.Created.UTC(), Follows: r.Follows, Next: r.Next, Role: string(r.Role), Unread: &r.Unread,
 	}
 }
 
@@ -111,6 +113,10 @@ func (a *API) channelRoutes() {
 		method: http.MethodPost, path: "/channels/{id}/host", id: "move-channel", tag: "channels",
 		summary: "Have your own server become the channel's host in the place of the present one, as an owner",
 	}, a.moveChannel)
+	register(a, operation{
+		method: http.MethodPost, path: "/channels/{id}/successor", id: "succeed-channel", tag: "channels", status: http.StatusCreated,
+		summary: "Go on in a new channel, hosted by your server, where a channel's host is lost for good: its members are asked to join",
+	}, a.succeedChannel)
 	a.stateRoutes()
 }
 

@@ -30,6 +30,7 @@ type control struct {
 	Control  Head
 	Named    Time // of the newest heads.named, 0 before the first
 
+	follows  *Citation // nil where it goes on from no other channel
 	people   map[string][]grant
 	servers  map[string]*member
 	numbers  []Hash // hash of control event n at n-1

@@ -109,7 +109,11 @@ func applyCreated(c *Channel, e *Event, o Object) error {
 	if ServerOf(e.Header.Actor) != e.Header.Origin {
 		return refuse("origin", "/actor", "must be a person of the creating server")
 	}
-	key.From = 0
+	follows, err := decodeCitation(e, o)
+	if err != nil {
+		return err
+	}
+	key.From, c.follows = 0, follows
 	c.Settings, c.Host, c.Created = settings, e.Header.Origin, e.Header.Time
 	c.servers[c.Host] = &member{admissions: []admission{{number: 1}}, keys: []knownKey{{Key: key}}}
 	c.grant(e.Header.Actor, grant{number: 1, role: RoleOwner})

@@ -14,7 +14,11 @@ const (
 )
 
 // CreateChannel makes a channel hosted by this server, its actor the first owner.
-type CreateChannel struct{ Settings Settings }
+// A successor Follows another channel.
+type CreateChannel struct {
+	Settings Settings
+	Follows  *Citation // nil for most
+}
 
 // In is "": the channel does not exist yet.
 func (c CreateChannel) In() Hash { return "" }
@@ -25,6 +29,10 @@ func (c CreateChannel) Decide(v *View) error {
 		return err
 	}
 	w := writer{dst: []byte{'{'}}
+	if c.Follows != nil {
+		w.key("follows")
+		w.dst = append(w.dst, c.Follows.bytes()...)
+	}
 	w.text("history", c.Settings.History)
 	w.key("key")
 	w.dst = AppendKey(w.dst, v.Pen.Key)

@@ -93,7 +93,7 @@ func replica(t *testing.T, events []*Event) *Channel {
 
 func created(a *actor, owner string) (*Channel, []*Event) {
 	c := NewChannel("")
-	return c, a.must(c, owner, CreateChannel{Settings{Name: "Harbour works", Kind: "work", History: "full"}})
+	return c, a.must(c, owner, CreateChannel{Settings: Settings{Name: "Harbour works", Kind: "work", History: "full"}})
 }
 
 func title(s string) ThreadContent { return ThreadContent{Title: &s} }

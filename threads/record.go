@@ -12,6 +12,8 @@ type ChannelRecord struct {
 	Settings Settings
 	Archived bool
 	Created  time.Time
+	Follows  Hash // the channel that it goes on from; "" for none
+	Next     Hash // the one that goes on from it, the first that came here; "" while there is none
 	Role     Role // of the person who asks
 	Unread   int64
 }

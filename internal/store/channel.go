@@ -15,14 +15,15 @@ const maxUnread = 1000
 
 type channelRow struct {
 	Number, Archived, Created, Unread        int64
-	Hash                                     []byte
+	Hash, Follows, Next                      []byte
 	Host, Name, Purpose, Kind, History, Role string
 }
 
 // channelSelect reads the channels of a person; conditions follow it. Unread is
 // what came after the person did and lies beyond the mark of its thread.
 var channelSelect = `
-SELECT c.id AS number, c.hash, s.name AS host, c.name, c.purpose, c.kind, c.history, c.archived, c.created, mb.role,
+SELECT c.id AS number, c.hash, s.name AS host, c.name, c.purpose, c.kind, c.history, c.archived, c.created, c.follows, mb.role,
+    (SELECT n.hash FROM channel n WHERE n.follows = c.hash ORDER BY n.id LIMIT 1) AS next,
     (SELECT COUNT(*) FROM (
         SELECT 1 FROM thread t
         LEFT JOIN read_mark r ON r.thread = t.id AND r.person = mb.person
@@ -46,7 +47,7 @@ func (r *channelRow) record() threads.ChannelRecord {
 	return threads.ChannelRecord{
 		ID: hashOf(r.Hash), Host: r.Host, Archived: r.Archived != 0,
 		Settings: threads.Settings{Name: r.Name, Purpose: r.Purpose, Kind: r.Kind, History: r.History},
-		Created:  threads.Time(r.Created).Wall(), Role: threads.Role(r.Role), Unread: r.Unread,
+		Created:  threads.Time(r.Created).Wall(), Follows: hashOf(r.Follows), Next: hashOf(r.Next), Role: threads.Role(r.Role), Unread: r.Unread,
 	}
 }
 

@@ -15,8 +15,12 @@ func (t *tx) saveControl(ch *touched) error {
 		return err
 	}
 	s := c.Settings
-	err = t.exec(`update channel set host = ?, name = ?, purpose = ?, kind = ?, history = ?, archived = ?, created = ?
-		where id = ?`, host, s.Name, s.Purpose, s.Kind, s.History, number(c.Archived), int64(c.Created), ch.id)
+	follows, err := t.follows(c)
+	if err != nil {
+		return err
+	}
+	err = t.exec(`update channel set host = ?, name = ?, purpose = ?, kind = ?, history = ?, archived = ?, created = ?, follows = ?
+		where id = ?`, host, s.Name, s.Purpose, s.Kind, s.History, number(c.Archived), int64(c.Created), follows, ch.id)
 	if err != nil {
 		return err
 	}
@@ -24,6 +28,20 @@ func (t *tx) saveControl(ch *touched) error {
 		return err
 	}
 	return t.saveServers(ch)
+}
+
+// follows is the channel that c goes on from as far as that one's record here
+// bears it out, nil for none.
+func (t *tx) follows(c *threads.Channel) ([]byte, error) {
+	cited := c.Follows()
+	if cited == nil {
+		return nil, nil
+	}
+	old, err := t.Channel(cited.Channel)
+	if err != nil || old == nil || !old.Succeeded(cited) {
+		return nil, err
+	}
+	return raw(cited.Channel), nil
 }
 
 func (t *tx) savePeople(ch *touched) error {
