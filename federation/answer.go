@@ -54,7 +54,7 @@ type verdict struct {
 // judge opens, continues or ends the channel's lane.
 func (c *Courier) judge(v verdict) {
 	l := c.lanes[v.ch.ID]
-	if v.known && (v.stands.Control.Number > v.ch.Control.Seq || lacksOwn(v.ch, v.stands.standing, c.x.Server)) {
+	if v.known && (differ(v.ch, v.stands.standing) || lacksOwn(v.ch, v.stands.standing, c.x.Server)) {
 		c.wants[v.ch.ID] = &want{at: v.now}
 	}
 	lacksControl := v.known && v.stands.Control.Number < c.visibleControl(v.ch) && (v.ch.Host == c.x.Server || v.stands.waitsForControl())

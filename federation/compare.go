@@ -93,6 +93,7 @@ func (c *Courier) look(ctx context.Context, shared map[string]map[threads.Hash]s
 				c.x.Log.Error("a channel knows the partner by another key than the pinned one", "partner", c.name, "channel", id)
 				continue
 			}
+			c.x.freeze(ctx, ch)
 			if ch.InDoubt() && !c.x.doubts.has(id, c.name) && c.wants[id] == nil {
 				c.wants[id] = &want{at: now}
 			}

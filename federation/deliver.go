@@ -260,9 +260,9 @@ func head(ch *threads.Channel, log threads.LogID) int64 {
 	return ch.LogOf(log).Seq
 }
 
-// closed reports whether a removal ended the log.
+// closed reports whether the log has to end somewhere.
 func closed(ch *threads.Channel, log threads.LogID) bool {
-	_, ended := ch.CutOf(log)
+	_, ended := ch.Bound(log)
 	return ended && log != threads.ControlLog
 }
 
@@ -335,7 +335,11 @@ func (c *Courier) pushBody(ctx context.Context, b *batch) ([]byte, error) {
 		if err != nil {
 			return nil, fmt.Errorf("load channel %s: %w", id, err)
 		}
-		head.Channels = append(head.Channels, standing{Channel: id, Control: wireControl{c.visibleControl(ch), ch.HashAt(c.visibleControl(ch))}})
+		s := standing{Channel: id, Control: wireControl{c.visibleControl(ch), ch.HashAt(c.visibleControl(ch))}}
+		if c.mayPush(ch) {
+			s.Forks = forksOf(ch)
+		}
+		head.Channels = append(head.Channels, s)
 	}
 	first, err := marshal(head)
 	if err != nil {

@@ -25,7 +25,7 @@ type digested struct {
 	sum string
 }
 
-// sum is 8 bytes, in hexadecimal, over the control head and all heads of a channel.
+// sum is 8 bytes, in hexadecimal, over the control head, all heads and the forks of a channel.
 func (d *digests) sum(ch *threads.Channel) string {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -45,6 +45,9 @@ func channelSum(ch *threads.Channel) string {
 	text = fmt.Appendf(text, "%d %s\n", ch.Control.Seq, ch.Control.Hash)
 	for _, h := range ch.Frontier() {
 		text = fmt.Appendf(text, "%s %d %d %s\n", h.Origin, h.Epoch, h.Seq, h.Hash)
+	}
+	for _, r := range ch.Forks() {
+		text = fmt.Appendf(text, "fork %s %d %d\n", r.Origin, r.Epoch, r.Seq)
 	}
 	return shortSum(text)
 }

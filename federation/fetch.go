@@ -22,7 +22,9 @@ type want struct {
 	idle   int       // pages in a row that brought nothing
 	ahead  []threads.Waiting
 	// missing are the contents that were asked for last.
-	missing []threads.Hash
+	missing  []threads.Hash
+	searches []*search // for where copies of logs part
+	searched map[threads.LogID]int
 }
 
 const (
@@ -121,7 +123,7 @@ func (c *Courier) flows(ctx context.Context, id threads.Hash, w *want, now time.
 // behind are the logs of which the standing reaches further than the channel here.
 func behind(ch *threads.Channel, s standing) []threads.LogID {
 	var ids []threads.LogID
-	if s.Control.Number > ch.Control.Seq {
+	if s.Control.Number > ch.Control.Seq && !ch.Stopped() {
 		ids = append(ids, threads.ControlLog)
 	}
 	for _, h := range s.Frontier {
@@ -184,7 +186,7 @@ func (c *Courier) fetch(ctx context.Context, request pullRequest, below bool, no
 		return taken{}, tail, &Unreached{fmt.Errorf("read the answer of %s: %w", c.name, err)}
 	}
 	frames = frames.only(request)
-	in, err := c.x.takeIn(ctx, caller{name: c.name, now: now}, frames, below)
+	in, err := c.x.takeIn(ctx, caller{name: c.name, now: now}, brought{frames, forksIn(tail, request), below})
 	return in, tail, err
 }
 
@@ -210,9 +212,12 @@ func (x *Exchange) lackingHere(ctx context.Context, id threads.Hash, w *want) (p
 		return asked, nil
 	}
 	for _, held := range w.ahead {
-		if held.For.LogID != held.LogID {
+		if held.For.LogID != held.LogID || held.For.Seq > held.Seq {
 			asked.Ahead = append(asked.Ahead, wireRef{LogID: held.LogID, Seq: held.Seq})
 		}
+	}
+	for _, s := range w.searches {
+		s.ask(&asked)
 	}
 	asked.Waiting = ch.InDoubt()
 	asked.Contents, err = x.missing(ctx, id)
@@ -235,8 +240,22 @@ func (c *Courier) pulled(ctx context.Context, w *want, t pulledChannel, got *thr
 	if err != nil {
 		return fmt.Errorf("load channel %s: %w", t.Channel, err)
 	}
-	if ch == nil || t.Code == pullBranch || t.Code == pullRemoved && !t.More {
+	if ch == nil || t.Code == pullRemoved && !t.More {
 		delete(c.wants, t.Channel)
+		return nil
+	}
+	if t.Code == "" || t.Code == pullBranch {
+		if err := c.searching(ctx, w, ch, t.Hashes); err != nil {
+			return err
+		}
+		if err := c.suspect(ctx, w, ch, t, got); err != nil {
+			return err
+		}
+	}
+	if t.Code == pullBranch {
+		if w.at = now; len(w.searches) == 0 {
+			delete(c.wants, t.Channel)
+		}
 		return nil
 	}
 	if t.Code == pullUnknown && !ch.IsMember(c.name) {
@@ -276,7 +295,9 @@ func (c *Courier) pulled(ctx context.Context, w *want, t pulledChannel, got *thr
 func (c *Courier) goOn(w *want, ch *threads.Channel, t pulledChannel, lag []threads.LogID, now time.Time) {
 	own := !slices.ContainsFunc(lag, func(id threads.LogID) bool { return id.Origin != c.name })
 	switch {
-	case len(lag) == 0 && len(w.ahead) == 0 && len(w.missing) == 0:
+	case len(w.searches) > 0: // each comes to an end, whatever the other answers
+		w.idle, w.at = 0, now
+	case len(lag) == 0 && len(w.ahead) == 0 && len(w.missing) == 0 && !learns(ch, t.standing):
 		delete(c.wants, ch.ID)
 		if len(shallow(ch, c.x.Server)) > 0 {
 			c.deepen(ch.ID, now)

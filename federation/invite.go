@@ -87,7 +87,7 @@ func mayInvite(ch *threads.Channel, actor string, role threads.Role) error {
 	case !threads.IsRole(string(role)):
 		return threads.Refuse(threads.Invalid, "invalid", "/role", "must be reader, guest, member or owner")
 	}
-	return nil
+	return ch.Changeable()
 }
 
 // mayOffer refuses invitations of people who are members, and to servers that would not hear of them.

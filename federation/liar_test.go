@@ -138,8 +138,6 @@ func TestAnEventIsTakenOnlyAsItsOwnServerWroteIt(t *testing.T) {
 		"another channel":              func(h *threads.Header) { h.Channel = threads.HashOf([]byte("elsewhere")) },
 		"another admission":            func(h *threads.Header) { h.Epoch = 7<<32 + 1 },
 		"an admission before its own":  func(h *threads.Header) { h.Epoch = 1<<32 + 1 },
-		"a place that is taken":        func(h *threads.Header) { h.Seq-- },
-		"the first place":              func(h *threads.Header) { h.Seq, h.Prev = 1, "" },
 		"a chain that does not fit":    func(h *threads.Header) { h.Prev = threads.HashOf(nil) },
 		"a control event of its own":   func(h *threads.Header) { h.Control.Hash = threads.HashOf(nil) },
 		"a control event to come":      func(h *threads.Header) { h.Control.Number = 99 },
@@ -172,6 +170,35 @@ func TestAnEventIsTakenOnlyAsItsOwnServerWroteIt(t *testing.T) {
 	}
 	if got := s.liar.push(s.a, good); got.status != http.StatusOK || s.holds(good.ID) != 1 {
 		t.Errorf("the true event: %d %s", got.status, got.body)
+	}
+}
+
+func TestTwoEventsOfOnePlaceEndTheirLogBelowIt(t *testing.T) {
+	s := newStage(t)
+	log := s.next("").Header.LogID()
+	for _, end := range []int64{1, 0} { // a lower fork replaces a higher one
+		other := threads.Seal(func(h threads.Header) threads.Header {
+			h.Seq = end + 1
+			if end == 0 {
+				h.Prev = ""
+			}
+			return h
+		}(s.next("Another.").Header), nil, s.liar.sign)
+		other.Content = nil
+		got := s.liar.push(s.a, other)
+		c := s.a.channel(s.channel)
+		if !strings.Contains(got.body, `"fork"`) || c.LogOf(log).Seq != end || c.ForkOf(log).Seq != end+1 || s.holds(other.ID) != 0 {
+			t.Fatalf("below %d: %s, the log ends at %d, forked at %d", end+1, got.body, c.LogOf(log).Seq, c.ForkOf(log).Seq)
+		}
+		s.a.close()
+		s.a.open()
+		if again := s.a.channel(s.channel); again.ForkOf(log) != c.ForkOf(log) || again.LogOf(log).Seq != end {
+			t.Errorf("after a restart the log ends at %d, forked at %d", again.LogOf(log).Seq, again.ForkOf(log).Seq)
+		}
+	}
+	proofs, _, err := s.a.store.Proofs(context.Background(), threads.Page{Limit: 10})
+	if err != nil || len(proofs) != 1 || proofs[0].Ref() != (threads.Ref{LogID: log, Seq: 1}) || !s.a.channel(s.channel).CheckFork(proofs[0]) {
+		t.Errorf("proofs kept: %+v, %v", proofs, err)
 	}
 }
 

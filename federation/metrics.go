@@ -13,6 +13,7 @@ import (
 type metrics struct {
 	signatureFailures *prometheus.CounterVec
 	refused           *prometheus.CounterVec
+	forks             *prometheus.CounterVec
 	deliveries        *prometheus.CounterVec
 	seconds           *prometheus.HistogramVec
 	contacts          *prometheus.GaugeVec
@@ -36,6 +37,7 @@ func newMetrics(registry prometheus.Registerer) (*metrics, error) {
 	m := &metrics{
 		signatureFailures: counter("federation_signature_failures_total", "Requests refused for their signature, by reason.", "reason"),
 		refused:           counter("federation_frames_refused_total", "Frames of partners that were not taken, by code.", "code"),
+		forks:             counter("federation_forks_total", "Proofs that a server signed two events for one place, by log: data or control.", "log"),
 		deliveries:        counter("partner_deliveries_total", "Events pushed to a partner, by result; a failed push counts once.", "partner", "result"),
 		seconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name: "meridian_partner_delivery_seconds", Help: "From an event's time until the partner has applied it.",
@@ -60,7 +62,10 @@ func newMetrics(registry prometheus.Registerer) (*metrics, error) {
 	for _, reason := range SignatureReasons() {
 		m.signatureFailures.WithLabelValues(reason)
 	}
-	for _, c := range []prometheus.Collector{m.signatureFailures, m.refused, m.deliveries, m.seconds, m.contacts, m.clocks, m.backlog, m.oldest, m.fileBytes, m.troubles, m.failures, m.parkedChannels, m.certificates} {
+	for _, log := range []string{threads.LogData, threads.LogControl} {
+		m.forks.WithLabelValues(log)
+	}
+	for _, c := range []prometheus.Collector{m.signatureFailures, m.refused, m.forks, m.deliveries, m.seconds, m.contacts, m.clocks, m.backlog, m.oldest, m.fileBytes, m.troubles, m.failures, m.parkedChannels, m.certificates} {
 		if err := registry.Register(c); err != nil {
 			return nil, err
 		}

@@ -33,6 +33,8 @@ type Logs interface {
 	// MissingContents lists at most limit events of the channel, neither void nor erased, whose
 	// contents are not held.
 	MissingContents(ctx context.Context, channel threads.Hash, limit int) ([]threads.Hash, error)
+	// Forks are the proofs that are kept of the channel's logs, at most limit.
+	Forks(ctx context.Context, channel threads.Hash, limit int) ([]threads.Fork, error)
 }
 
 // Neighbours knows which servers share channels with this one.

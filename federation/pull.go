@@ -55,16 +55,25 @@ func (x *Exchange) answerPull(ctx context.Context, from caller) (reply, error) {
 type page struct {
 	frames []byte
 	room   int
+	taken  int  // bytes that proofs take
 	full   bool // something did not fit
 }
 
-func (p *page) add(e *threads.Event) bool {
-	if p.room == 0 || len(p.frames)+frameSize(e) > frameRoom {
+// reserve makes room for so many frames of so many bytes.
+func (p *page) reserve(frames, bytes int) bool {
+	if p.room < frames || len(p.frames)+p.taken+bytes > frameRoom {
 		p.full = true
 		return false
 	}
+	p.room -= frames
+	return true
+}
+
+func (p *page) add(e *threads.Event) bool {
+	if !p.reserve(1, frameSize(e)) {
+		return false
+	}
 	p.frames = AppendFrame(p.frames, e)
-	p.room--
 	return true
 }
 
@@ -85,11 +94,21 @@ func (x *Exchange) serve(ctx context.Context, from caller, asked pullChannel, p 
 	}
 	out := pulledChannel{standing: standing{Channel: id}}
 	switch n := asked.Control.Number; {
-	case n > ch.Control.Seq:
+	case n > ch.Control.Seq && !ch.Stopped():
 		x.courier(from.name).want(id, note{})
-	case n > 0 && ch.HashAt(n) != asked.Control.Hash:
+	case n > 0 && n <= ch.Control.Seq && ch.HashAt(n) != asked.Control.Hash:
 		out.Code = pullBranch
-		return out, nil
+		if !ch.Split() {
+			x.courier(from.name).want(id, note{soon: true})
+		}
+		if !ch.IsMember(from.name) {
+			return out, nil
+		}
+		if out.Proofs, err = s.proofs(ctx); err == nil {
+			err = s.differing(ctx, asked)
+		}
+		out.standing, out.Hashes = standing{Channel: id, Control: wireControl{ch.Control.Seq, ch.Control.Hash}, Forks: forksOf(ch)}, s.hashes
+		return out, err
 	}
 	if !ch.IsMember(from.name) {
 		out.Code = pullRemoved
@@ -106,11 +125,14 @@ func (x *Exchange) serve(ctx context.Context, from caller, asked pullChannel, p 
 		}
 	}
 	room := p.room
+	if out.Proofs, err = s.proofs(ctx); err != nil {
+		return out, err
+	}
 	if err := s.all(ctx, asked); err != nil {
 		return out, err
 	}
 	out.standing, out.More, out.Hashes = standingOf(id, ch), p.full, s.hashes
-	if s.asksMore() {
+	if s.asksMore() || learns(ch, asked.standing) {
 		x.courier(from.name).want(id, note{soon: true})
 	}
 	x.courier(from.name).claimed(asked.standing, p.room < room)
@@ -135,7 +157,7 @@ func (s *serving) all(ctx context.Context, asked pullChannel) error {
 	if err := s.contents(ctx, asked.Contents[:min(len(asked.Contents), maxContents)]); err != nil {
 		return err
 	}
-	if err := s.probe(ctx, asked.Probe[:min(len(asked.Probe), maxContents)]); err != nil {
+	if err := s.differing(ctx, asked); err != nil {
 		return err
 	}
 	if len(asked.Below) > 0 {
@@ -271,29 +293,12 @@ func (s *serving) contents(ctx context.Context, ids []threads.Hash) error {
 	return nil
 }
 
-// probe tells the hashes at places, by which two servers find where their copies of a log part.
-func (s *serving) probe(ctx context.Context, places []wireRef) error {
-	for _, r := range places {
-		hash := ""
-		if r.Seq >= s.ch.Floor(s.asker, r.LogID) {
-			events, err := s.x.logEvents(ctx, s.ch.ID, threads.Ref(r), s.ch.LogOf(r.LogID).Seq, 1)
-			if err != nil {
-				return err
-			}
-			if len(events) == 1 && events[0].Header.Seq == r.Seq {
-				hash = events[0].ID
-			}
-		}
-		s.hashes = append(s.hashes, hash)
-	}
-	return nil
-}
-
 // asksMore reports whether the asker holds more than this server of a log that it will not deliver
 // itself; of this server's own logs too, if they were lost here.
 func (s *serving) asksMore() bool {
 	for _, h := range s.have.Frontier {
-		if h.Origin != s.asker && h.Seq > s.ch.LogOf(h.LogID).Seq {
+		cut, closed := s.ch.CutOf(h.LogID)
+		if h.Origin != s.asker && h.Seq > s.ch.LogOf(h.LogID).Seq && !(closed && s.ch.LogOf(h.LogID).Seq >= cut.Seq) {
 			return true
 		}
 	}

@@ -30,7 +30,7 @@ func (x *Exchange) answerPush(ctx context.Context, from caller) (reply, error) {
 	if err != nil {
 		return reply{}, refuseExchange(413, "too_many_frames", err.Error())
 	}
-	in, err := x.takeIn(ctx, from, frames, false)
+	in, err := x.takeIn(ctx, from, brought{Frames: frames})
 	if err != nil {
 		return reply{}, err
 	}
@@ -56,7 +56,7 @@ func (x *Exchange) answerPush(ctx context.Context, from caller) (reply, error) {
 			continue
 		}
 		answer.Channels = append(answer.Channels, a)
-		if lacks(a, heads[id]) {
+		if lacks(a) || x.parts(ctx, heads[id]) || astray(in.answer.Channels[id]) {
 			x.courier(from.name).want(id, note{})
 		}
 	}
@@ -65,10 +65,10 @@ func (x *Exchange) answerPush(ctx context.Context, from caller) (reply, error) {
 
 func forControl(w threads.Waiting) bool { return w.For.LogID == threads.ControlLog && w.For.Seq > 0 }
 
-// lacks reports whether something of the channel is to be fetched from the sender: a newer control
-// log, or what its frames wait for.
-func lacks(a channelAnswer, claimed standing) bool {
-	return claimed.Control.Number > a.Control.Number || slices.ContainsFunc(a.Waiting, func(w wireWaiting) bool { return w.For != nil })
+// lacks reports whether something of the channel is to be fetched from the sender: what its frames
+// wait for.
+func lacks(a channelAnswer) bool {
+	return slices.ContainsFunc(a.Waiting, func(w wireWaiting) bool { return w.For != nil })
 }
 
 // channelAnswer is what the sender may know of where a channel stands here, as of now.
@@ -87,6 +87,13 @@ func (x *Exchange) channelAnswer(ctx context.Context, from caller, id threads.Ha
 	return a, true, nil
 }
 
+// brought is what an exchange brought.
+type brought struct {
+	Frames
+	forks []threads.Fork
+	below bool // the frames continue logs downwards
+}
+
 // taken is what became of frames that arrived.
 type taken struct {
 	answer   threads.Answer
@@ -96,21 +103,21 @@ type taken struct {
 
 // takeIn hands the frames that a server may send to the journal. Whatever arrives, by push or as
 // the answer to a pull, comes through here.
-func (x *Exchange) takeIn(ctx context.Context, from caller, frames Frames, below bool) (taken, error) {
+func (x *Exchange) takeIn(ctx context.Context, from caller, in brought) (taken, error) {
 	out := taken{before: map[threads.Hash]*threads.Channel{}}
-	for _, bad := range frames.Bad {
+	for _, bad := range in.Bad {
 		out.refusals = append(out.refusals, wireRefusal{
 			Channel: bad.Channel, Code: bad.Code, Detail: firstBytes(bad.Detail, 300), Index: bad.Index,
 			Origin: bad.Ref.Origin, Epoch: bad.Ref.Epoch, Seq: bad.Ref.Seq,
 		})
 	}
-	events, index, err := x.screen(ctx, from, frames, &out)
+	events, index, err := x.screen(ctx, from, in.Frames, &out)
 	if err != nil {
 		return out, err
 	}
-	if len(events) > 0 {
+	if len(events)+len(in.forks) > 0 {
 		out.answer, err = x.Journal.Ingest(ctx, threads.Batch{
-			From: from.name, Events: events, Now: from.now, Below: below, MetAfter: metAfter, Relearned: x.relearned(events),
+			From: from.name, Events: events, Forks: in.forks, Now: from.now, Below: in.below, MetAfter: metAfter, Relearned: x.relearned(events),
 		})
 		if err != nil {
 			return out, fmt.Errorf("take in %d events of %s: %w", len(events), from.name, err)
@@ -119,6 +126,11 @@ func (x *Exchange) takeIn(ctx context.Context, from caller, frames Frames, below
 	for _, id := range slices.SortedFunc(maps.Keys(out.answer.Channels), strings.Compare) {
 		if out.answer.Channels[id].Control.Seq > control(out.before[id]) {
 			if err := x.membersChanged(ctx, id, out.before[id]); err != nil {
+				return out, err
+			}
+		}
+		if learnt := out.answer.Channels[id].Forks; len(learnt) > 0 {
+			if err := x.learnt(ctx, id, learnt); err != nil {
 				return out, err
 			}
 		}

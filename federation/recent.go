@@ -74,7 +74,8 @@ func (r *Recent) Elsewhere(last int64) {
 	}
 }
 
-// Lost says that other nodes may have written anything.
+// Lost says that other nodes may have written anything, or that something which was appended before no
+// longer stands.
 func (r *Recent) Lost() {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -66,6 +66,7 @@ func readTuple(b []byte, fields ...any) error {
 type standing struct {
 	Channel  threads.Hash `json:"channel"`
 	Control  wireControl  `json:"control"`
+	Forks    []wireRef    `json:"forks,omitempty"` // of which proofs are held that cut or stop a log
 	Frontier []wireHead   `json:"frontier,omitempty"`
 }
 
@@ -75,7 +76,7 @@ func standingOf(id threads.Hash, c *threads.Channel) standing {
 	if c == nil {
 		return s
 	}
-	s.Control = wireControl{c.Control.Seq, c.Control.Hash}
+	s.Control, s.Forks = wireControl{c.Control.Seq, c.Control.Hash}, forksOf(c)
 	for _, h := range c.Frontier() {
 		s.Frontier = append(s.Frontier, wireHead{h.LogID, c.Logs[h.LogID].From, h.Seq, h.Hash})
 	}
@@ -141,6 +142,7 @@ type pullChannel struct {
 	Admission bool `json:"admission,omitempty"`
 
 	Ahead    []wireRef      `json:"ahead,omitempty"`    // held unapplied up to these places: not wanted again
+	At       []wireRef      `json:"at,omitempty"`       // places where the asker holds other events
 	Below    []wireHead     `json:"below,omitempty"`    // continue these logs downwards from their From instead
 	Contents []threads.Hash `json:"contents,omitempty"` // events whose contents the asker lacks
 	Probe    []wireRef      `json:"probe,omitempty"`    // places whose hashes the asker compares
@@ -157,6 +159,7 @@ type pulledChannel struct {
 	Code   string         `json:"code,omitempty"`   // why nothing, or not all, is given
 	Hashes []threads.Hash `json:"hashes,omitempty"` // of the places probed, "" where none is held
 	More   bool           `json:"more"`             // there is more than fitted
+	Proofs []wireFork     `json:"proofs,omitempty"` // of forks that the asker does not know of
 	// Waiting is what is held unapplied, where that was asked for.
 	Waiting []wireWaiting `json:"waiting,omitempty"`
 }

@@ -135,6 +135,9 @@ func (s *Server) build(keys federation.Keyring, version string) error {
 		Committed: func(c journal.Commit) {
 			s.committed(c)
 			metrics.committed(c)
+			if c.Hidden {
+				s.recent.Lost()
+			}
 			s.erased(c)
 			s.recent.Committed(entriesOf(c))
 			s.files.committed(c)

@@ -19,6 +19,9 @@ type Channel struct {
 	ControlDoubt Doubt
 	*control
 	owned bool // control is this value's alone and may change in place
+
+	forks    map[LogID]ForkAt // the proof kept of each forked log; never changed in place
+	disputes map[LogID]int64  // forks below what is final, as long as that is not reached; likewise
 }
 
 // control is the part that control events alone change.
@@ -36,6 +39,8 @@ type control struct {
 	numbers  []Hash // hash of control event n at n-1
 	times    []Time // and its time
 	final    map[Ref]Hash
+	frozen   map[LogID]Cut
+	hosts    []hosting        // one after another
 	requests map[string]int64 // request → number of the event it caused
 }
 
@@ -85,6 +90,12 @@ type admission struct {
 	full    bool            // newcomers saw all history then
 }
 
+// hosting says who writes the control log from a number on.
+type hosting struct {
+	from   int64
+	server string
+}
+
 // Key is a server's signing key as the control log records it.
 type Key struct {
 	ID     string
@@ -96,13 +107,14 @@ type Key struct {
 func NewChannel(id Hash) *Channel {
 	return &Channel{ID: id, Logs: map[LogID]*Log{}, owned: true, control: &control{
 		people: map[string][]grant{}, servers: map[string]*member{},
-		final: map[Ref]Hash{}, requests: map[string]int64{},
+		final: map[Ref]Hash{}, frozen: map[LogID]Cut{}, requests: map[string]int64{},
 	}}
 }
 
 // Clone is a copy that may be changed without changing c.
 func (c *Channel) Clone() *Channel {
 	d := &Channel{ID: c.ID, Logs: make(map[LogID]*Log, len(c.Logs)), ControlDoubt: c.ControlDoubt, control: c.control}
+	d.forks, d.disputes = c.forks, c.disputes
 	for id, l := range c.Logs {
 		copied := *l
 		copied.named = maps.Clone(l.named)
@@ -126,8 +138,9 @@ func (c *Channel) own() {
 	for name, m := range old.servers {
 		fresh.servers[name] = &member{slices.Clone(m.admissions), slices.Clip(m.keys)}
 	}
+	fresh.hosts = slices.Clip(old.hosts)
 	fresh.numbers, fresh.times = slices.Clip(old.numbers), slices.Clip(old.times)
-	fresh.final, fresh.requests = maps.Clone(old.final), maps.Clone(old.requests)
+	fresh.final, fresh.frozen, fresh.requests = maps.Clone(old.final), maps.Clone(old.frozen), maps.Clone(old.requests)
 	c.control, c.owned = &fresh, true
 }
 
@@ -290,9 +303,22 @@ func (c *Channel) surplus(id LogID) bool {
 	return lower >= MaxLogs
 }
 
-// CutOf is where a removal of its server closed the log. A log that belongs to
-// no admission, or lies above the 16 lowest of its own, is closed at 0.
+// CutOf is where the log is closed: by the removal of its server, by the host's
+// freeze, or below a fork of which the proof is held; the lowest counts. A log
+// that belongs to no admission, or lies above the 16 lowest of its own, is
+// closed at 0.
 func (c *Channel) CutOf(id LogID) (Cut, bool) {
+	cut, closed := c.removalCut(id)
+	if frozen, ok := c.frozen[id]; ok && (!closed || frozen.Seq < cut.Seq) {
+		cut, closed = frozen, true
+	}
+	if at, ok := c.forks[id]; ok && (!closed || at.Seq <= cut.Seq) && c.cutsAt(Ref{id, at.Seq}) {
+		cut, closed = Cut{Seq: at.Seq - 1}, true
+	}
+	return cut, closed
+}
+
+func (c *Channel) removalCut(id LogID) (Cut, bool) {
 	if c.surplus(id) {
 		return Cut{}, true
 	}
@@ -330,6 +356,10 @@ func (c *Channel) Frontier() []Head {
 	}
 	slices.SortFunc(heads, func(a, b Head) int { return compareLogs(a.LogID, b.LogID) })
 	return heads
+}
+
+func sortRefs(refs []Ref) {
+	slices.SortFunc(refs, func(a, b Ref) int { return compareLogs(a.LogID, b.LogID) })
 }
 
 func compareLogs(a, b LogID) int {

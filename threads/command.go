@@ -75,6 +75,9 @@ func (v *View) need(right Right) error {
 
 // needHost refuses a control command anywhere but at the host.
 func (v *View) needHost(right Right) error {
+	if err := v.Channel.Changeable(); err != nil && v.Channel.Role(v.Actor) != RoleNone {
+		return err
+	}
 	if v.Channel.Host != v.Pen.Server {
 		return Refuse(Elsewhere, "not_host", "", "only the channel's host, "+v.Channel.Host+", can do this")
 	}

@@ -115,6 +115,7 @@ func applyCreated(c *Channel, e *Event, o Object) error {
 	}
 	key.From, c.follows = 0, follows
 	c.Settings, c.Host, c.Created = settings, e.Header.Origin, e.Header.Time
+	c.hosts = []hosting{{1, c.Host}}
 	c.servers[c.Host] = &member{admissions: []admission{{number: 1}}, keys: []knownKey{{Key: key}}}
 	c.grant(e.Header.Actor, grant{number: 1, role: RoleOwner})
 	return nil
@@ -247,6 +248,77 @@ func (c *Channel) nameFinal(heads map[LogID]Cut) {
 	for id, cut := range heads {
 		c.final[Ref{id, cut.Seq}] = cut.Hash
 	}
+}
+
+// applyFrozen closes a log at a cut, for all and for ever.
+func applyFrozen(c *Channel, e *Event, o Object) error {
+	id, cut, err := decodeFrozen(o)
+	if err != nil {
+		return err
+	}
+	if old, known := c.frozen[id]; !known || cut.Seq < old.Seq {
+		c.frozen[id] = cut
+	}
+	if cut.Seq > 0 {
+		c.nameFinal(map[LogID]Cut{id: cut})
+	}
+	return nil
+}
+
+func decodeFrozen(o Object) (id LogID, cut Cut, err error) {
+	bad := refuse("shape", "/log", "must be [origin, epoch] of a data log")
+	log, ok, err := o.Array("log")
+	if err != nil || !ok || log.Len() != 2 {
+		return id, cut, bad
+	}
+	var errs [2]error
+	id.Origin, errs[0] = log.String(0)
+	id.Epoch, errs[1] = log.Int(1)
+	if errs != [2]error{} || !isServerName(id.Origin) || id.Epoch < 1<<32 {
+		return id, cut, bad
+	}
+	bad = refuse("shape", "/cut", `must be [seq, hash] of an event of the log, or [0, ""]`)
+	at, ok, err := o.Array("cut")
+	if err != nil || !ok || at.Len() != 2 {
+		return id, cut, bad
+	}
+	cut.Seq, errs[0] = at.Int(0)
+	cut.Hash, errs[1] = at.String(1)
+	if errs != [2]error{} || cut.Seq < 0 || (cut.Seq == 0) != (cut.Hash == "") || cut.Seq > 0 && !IsHash(cut.Hash) {
+		return id, cut, bad
+	}
+	return id, cut, nil
+}
+
+// Named are the places whose hashes a control event, already applied, made
+// final, in the order of the logs.
+func Named(e *Event) []Head {
+	o, err := ParseCanonical(e.Content, MaxContent)
+	if err != nil || e.Header.Log != LogControl {
+		return nil
+	}
+	var all []Head
+	add := func(id LogID, cut Cut) { all = append(all, Head{LogID: id, Seq: cut.Seq, Hash: cut.Hash}) }
+	switch e.Header.Type {
+	case TypeMemberRemoved, TypeServerRemoved, TypeServerKey, TypeHeadsNamed:
+		for _, key := range [...]string{"cuts", "heads"} {
+			cuts, _ := decodeHeads(o, key)
+			for id, cut := range cuts {
+				add(id, cut)
+			}
+		}
+	case TypeMemberJoined:
+		starts, _ := decodeStarts(o)
+		for id, start := range starts {
+			add(id, start.Cut)
+		}
+	case TypeLogFrozen:
+		if id, cut, err := decodeFrozen(o); err == nil && cut.Seq > 0 {
+			add(id, cut)
+		}
+	}
+	slices.SortFunc(all, func(a, b Head) int { return compareLogs(a.LogID, b.LogID) })
+	return all
 }
 
 // FinalAt is the hash that a control event named for the place, "" when none did.
@@ -398,10 +470,10 @@ func checkSalt(o Object) error {
 }
 
 // Reached are the logs of c of which events among those given, already applied,
-// may have made earlier events void or which they have closed: by removals, or
-// by opening lower logs.
+// may have made earlier events void or which they have closed: by removals, by
+// a freeze, or by opening lower logs.
 func Reached(c *Channel, events []*Event) []LogID {
-	servers, opened := map[string]bool{}, false
+	servers, frozen, opened := map[string]bool{}, map[LogID]bool{}, false
 	for _, e := range events {
 		if e.Header.Log == LogData {
 			opened = opened || e.Header.Seq == 1
@@ -418,14 +490,17 @@ func Reached(c *Channel, events []*Event) []LogID {
 		case TypeServerRemoved, TypeServerKey:
 			server, _, _ := o.String("server")
 			servers[server] = servers[server] || e.Header.Type == TypeServerRemoved || o.Has("cuts")
+		case TypeLogFrozen:
+			id, _, _ := decodeFrozen(o)
+			frozen[id] = true
 		}
 	}
-	if len(servers) == 0 && !opened {
+	if len(servers)+len(frozen) == 0 && !opened {
 		return nil
 	}
 	var reached []LogID
 	for id := range c.Logs {
-		if servers[id.Origin] || opened && c.surplus(id) {
+		if servers[id.Origin] || frozen[id] || opened && c.surplus(id) {
 			reached = append(reached, id)
 		}
 	}

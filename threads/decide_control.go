@@ -358,7 +358,7 @@ const namingInterval = 24 * time.Hour
 // NamingDue reports whether server, as the channel's host, is to name its heads
 // now, and the owner on whose behalf.
 func (c *Channel) NamingDue(server string, now time.Time) (owner string, due bool) {
-	if c.Host != server || c.ControlDoubt != Sure || c.Archived || now.Sub(max(c.Named, c.Created).Wall()) < namingInterval {
+	if c.Host != server || c.ControlDoubt != Sure || c.Archived || c.Split() || now.Sub(max(c.Named, c.Created).Wall()) < namingInterval {
 		return "", false
 	}
 	owner = c.Owner(server)

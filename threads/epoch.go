@@ -27,6 +27,11 @@ func (c *Channel) OpenLog(server string, now time.Time) LogID {
 	number := c.Admission(server)
 	fresh := LogID{Origin: server, Epoch: number<<32 | max(0, now.Unix()-epochSeconds)&0xffffffff}
 	newest, found := LogID{}, false
+	for id := range c.ended() { // of which nothing may be left
+		if id.Origin == server && id.Epoch>>32 == number {
+			fresh.Epoch = max(fresh.Epoch, id.Epoch+1)
+		}
+	}
 	for id := range c.Logs {
 		if id.Origin != server || id.Epoch>>32 != number {
 			continue
@@ -45,8 +50,9 @@ func (c *Channel) OpenLog(server string, now time.Time) LogID {
 // continues reports whether an own log may be appended to.
 func (c *Channel) continues(id LogID, now time.Time) bool {
 	_, closed := c.CutOf(id)
+	_, guarded := c.Guarded(id)
 	l := c.Logs[id]
-	return !closed && l.Doubt == Sure && !l.Time.Wall().After(now.Add(maxHeadAhead))
+	return !closed && !guarded && l.Doubt == Sure && !l.Time.Wall().After(now.Add(maxHeadAhead))
 }
 
 // DoubtOwn doubts the server's logs, and the control log if it is the host: this

@@ -16,6 +16,8 @@ type Batch struct {
 	// Relearned are channels that this server had lost: what is not held yet of
 	// one is in doubt.
 	Relearned map[Hash]bool
+	// Forks are proofs that the partner passes on, not checked yet.
+	Forks []Fork
 	// MetAfter is how long a dependency may be missing before it counts as met.
 	MetAfter time.Duration
 }
@@ -34,6 +36,11 @@ type ChannelAnswer struct {
 	Waiting  []Waiting
 	Refused  []Refusal
 	Applied  int
+	// Forks are proofs that are kept since.
+	Forks []Fork
+	// Astray are logs of which an authentic event names another one before it
+	// than this server holds.
+	Astray []LogID
 }
 
 // Waiting says that a log is held unapplied up to Seq for want of something.

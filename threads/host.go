@@ -79,7 +79,7 @@ func MayHandOver(c *Channel, actor, server string) error {
 	case ServerOf(actor) != server:
 		return Refuse(Conflict, "ask_there", "/server", "has to accept: an owner of the channel at "+server+" asks for it, at their own server")
 	}
-	return nil
+	return c.Changeable()
 }
 
 func applyHost(c *Channel, e *Event, o Object) error {
@@ -98,5 +98,6 @@ func applyHost(c *Channel, e *Event, o Object) error {
 		return refuse("acceptance", "/acceptance", "is not the new host's signature for this place of the log")
 	}
 	c.Host = server
+	c.hosts = append(c.hosts, hosting{e.Header.Seq + 1, server})
 	return nil
 }

@@ -132,6 +132,9 @@ func (c *Channel) SealControl(d Draft, p *Pen) (*Event, error) {
 	if c.ControlDoubt != Sure {
 		return nil, p.inDoubt(c)
 	}
+	if err := c.Changeable(); err != nil {
+		return nil, err
+	}
 	if len(d.Content) > MaxContent {
 		return nil, Refuse(TooLarge, "too_large", "", "a channel has at most 500 servers: this event would not fit")
 	}

@@ -11,6 +11,7 @@ const (
 	TypeServerRemoved   = "server.removed"
 	TypeServerKey       = "server.key"
 	TypeHeadsNamed      = "heads.named"
+	TypeLogFrozen       = "log.frozen"
 	TypeChannelArchived = "channel.archived"
 	TypeChannelHost     = "channel.host"
 
@@ -98,6 +99,7 @@ var typeTable = [...]Type{
 	{Name: TypeServerRemoved, Log: LogControl, Changes: "the grants of all persons of a server, with cuts", control: applyServerRemoved},
 	{Name: TypeServerKey, Log: LogControl, Changes: "the keys of a server; with cuts, its admissions", control: applyServerKey},
 	{Name: TypeHeadsNamed, Log: LogControl, Changes: "the final heads", control: applyHeadsNamed},
+	{Name: TypeLogFrozen, Log: LogControl, Changes: "the cut of a log", control: applyFrozen},
 	{Name: TypeChannelArchived, Log: LogControl, Changes: "the register that says whether the channel is archived", control: applyArchived},
 	{Name: TypeChannelHost, Log: LogControl, Changes: "the register that names the host", control: applyHost},
 

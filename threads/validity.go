@@ -51,16 +51,16 @@ func newestGiving(grants []grant, number int64, need Right) int {
 }
 
 // LowestCut is the least seq at which a removal that is numbered beyond after
-// cuts the log, 0 where the log does not count: what lies at or below it is
-// judged as before. found is false when no such removal reaches the log.
+// cuts the log, or at which the log has to end: what lies at or below it is
+// judged as before. found is false when nothing of the kind reaches the log.
 func (c *Channel) LowestCut(id LogID, after int64) (seq int64, found bool) {
 	lower := func(to int64) {
 		if !found || to < seq {
 			seq, found = to, true
 		}
 	}
-	if c.surplus(id) {
-		lower(0)
+	if bound, ok := c.Bound(id); ok {
+		lower(bound.Seq)
 	}
 	for person, grants := range c.people {
 		for _, g := range grants {

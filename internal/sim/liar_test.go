@@ -86,6 +86,9 @@ func (w *world) lie() bool {
 		return false
 	}
 	lie := lies[w.rng.IntN(len(lies))]
+	if l.forks && w.rng.IntN(3) == 0 {
+		lie = lies[0]
+	}
 	if !lie.do(l) {
 		return false
 	}

@@ -61,17 +61,12 @@ func (w *world) checkEvents() {
 				w.fail("%s keeps the content of the void event %v", n.name, e.Header.Ref())
 			}
 			s := spot{ch.id, e.Header.Ref()}
-			if other, ok := at[s]; ok && other != e.ID && !ch.isForked(e) {
+			if other, ok := at[s]; ok && other != e.ID {
 				w.fail("two events stand at %v in different servers", s.Ref)
 			}
 			at[s] = e.ID
 		}
 	}
-}
-
-func (ch *channel) isForked(e *threads.Event) bool {
-	from := ch.forked[e.Header.LogID()]
-	return from > 0 && e.Header.Seq >= from
 }
 
 // checkRemoved: to a removed server nothing went that was written in knowledge

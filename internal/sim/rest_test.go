@@ -36,11 +36,7 @@ func (w *world) members(truth *threads.Channel) []*node {
 	return members
 }
 
-// unequal says where two honest members differ, "" where none do. What the model
-// makes of a forked log: until proofs of forks cut it, each member holds the
-// branch that it met first, and says so in its frontier. So that log is left out
-// of the comparison, and of a channel with one only what honest servers wrote is
-// compared, event by event, with whether it counts.
+// unequal says where two honest members differ, "" where none do.
 func (w *world) unequal() string {
 	for _, ch := range w.channels {
 		truth := w.truth(ch)
@@ -83,9 +79,6 @@ func (w *world) heads(ch *channel, truth *threads.Channel) string {
 		}
 		var got []string
 		for _, h := range c.Frontier() {
-			if ch.forked[h.LogID] > 0 {
-				continue
-			}
 			got = append(got, fmt.Sprintf("%s/%d:%d=%.8s", h.Origin, h.Epoch>>32, h.Seq, h.Hash))
 			if log := c.Logs[h.LogID]; c.Settings.History == "full" && log.From > 1 {
 				return fmt.Sprintf("channel %.8s: %s holds %s only from %d", ch.id, n.name, h.Origin, log.From)
@@ -132,9 +125,6 @@ func (w *world) cameBack(ch *channel, n *node) bool {
 
 // compare compares all that two members derive from a channel, line by line.
 func (w *world) compare(ch *channel, a, b *node) string {
-	if len(ch.forked) > 0 {
-		return firstDifference(w.honestEvents(ch, a), w.honestEvents(ch, b))
-	}
 	ctx := context.Background()
 	first, err := a.store.StateHash(ctx, ch.id)
 	w.must(err)
@@ -151,19 +141,6 @@ func (w *world) compare(ch *channel, a, b *node) string {
 		return fmt.Sprintf("state hashes %s and %s of equal dumps", first.Hash, second.Hash)
 	}
 	return ""
-}
-
-// honestEvents are the events of a channel outside forked logs.
-func (w *world) honestEvents(ch *channel, n *node) []string {
-	var lines []string
-	for _, e := range n.entries() {
-		id := e.Event.Header.LogID()
-		if e.Event.Channel() == ch.id && ch.forked[id] == 0 {
-			lines = append(lines, fmt.Sprint(id, " ", e.Event.Header.Seq, " ", e.Event.ID, " void ", e.Void))
-		}
-	}
-	slices.Sort(lines)
-	return lines
 }
 
 func firstDifference(a, b []string) string {

@@ -255,21 +255,21 @@ func (t *tx) lookup(channel, id threads.Hash) (*stored, error) {
 	return found, nil
 }
 
-// HashAt is the id of the event at that place of a log, "" when it is not held.
-func (t *tx) HashAt(channel threads.Hash, at threads.Ref) (threads.Hash, error) {
+// At is the event at that place of a log, nil when it is not held.
+func (t *tx) At(channel threads.Hash, at threads.Ref) (*threads.Event, error) {
 	if err := t.flush(); err != nil {
-		return "", err
+		return nil, err
 	}
 	ch, err := t.channelRow(channel)
 	if err != nil {
-		return "", err
+		return nil, err
 	}
-	var header []byte
-	found, err := t.row([]any{&header}, `select e.header from event e join log l on l.id = e.log
+	e := &threads.Event{}
+	found, err := t.row([]any{&e.HeaderBytes, &e.Sig, &e.Content}, `select e.header, e.sig, e.content from event e join log l on l.id = e.log
 		where l.channel = ? and l.origin = coalesce((select id from server where name = ?), 0)
 		and l.epoch = ? and e.seq = ?`, ch, at.Origin, at.Epoch, at.Seq)
 	if !found || err != nil {
-		return "", err
+		return nil, err
 	}
-	return threads.HashOf(header), nil
+	return e, complete(e)
 }

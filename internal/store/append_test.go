@@ -36,9 +36,9 @@ func TestAppendedEventsAreReadBackInOrder(t *testing.T) {
 			if err != nil || target.Thread != thread.ID || target.Actor != w.ana || target.Ref != first.Header.Ref() {
 				t.Errorf("found %+v, %v", target, err)
 			}
-			at, err := tx.HashAt(w.c.ID, first.Header.Ref())
-			if err != nil || at != first.ID {
-				t.Errorf("hash at %v is %s, %v", first.Header.Ref(), at, err)
+			at, err := tx.At(w.c.ID, first.Header.Ref())
+			if err != nil || at == nil || at.ID != first.ID {
+				t.Errorf("at %v is %+v, %v", first.Header.Ref(), at, err)
 			}
 			_, err = tx.Find(w.c.ID, threads.HashOf(nil))
 			if err == nil || !strings.Contains(err.Error(), "not_found") {

@@ -78,6 +78,9 @@ func (s *Store) load(ctx context.Context, q querier, id threads.Hash, cached kno
 	if err := s.loadHeads(ctx, q, c, number); err != nil {
 		return known{}, fmt.Errorf("load heads of %s: %w", id, err)
 	}
+	if err := s.loadForks(ctx, q, c, number); err != nil {
+		return known{}, fmt.Errorf("load forks of %s: %w", id, err)
+	}
 	fresh := knownOf(c, version)
 	s.shared.keep(id, fresh)
 	return fresh, nil

@@ -7,10 +7,10 @@ import (
 	"meridian/threads"
 )
 
-// Revoid takes up removals: every event of the logs beyond their cuts is judged
-// again by c, and what people see is made anew without those that are void now.
-// A log that its server's removal closed ends at its cut, in c too: what lies
-// beyond is kept as evidence, apart from the journal.
+// Revoid takes up removals and forks: every event of the logs beyond their cuts
+// is judged again by c, and what people see is made anew without those that are
+// void now. A log that was closed, or is forked, ends where it is bounded, in c
+// too: what lies beyond is kept as evidence, apart from the journal.
 func (t *tx) Revoid(c *threads.Channel, pos int64, logs []threads.LogID) error {
 	ch, err := t.touch(c, pos)
 	if err != nil {
@@ -98,7 +98,8 @@ func (t *tx) judge(ch *touched, row *stored) error {
 		return nil
 	}
 	h := &row.event.Header
-	if !ch.channel.Void(h) {
+	bound, bounded := ch.channel.Bound(h.LogID())
+	if !ch.channel.Void(h) && (!bounded || h.Seq <= bound.Seq) {
 		if h.Erases == "" {
 			return nil
 		}
@@ -127,13 +128,15 @@ func (t *tx) judge(ch *touched, row *stored) error {
 	return t.dropWrites(ch, row.pos)
 }
 
-// clip ends a log at the cut by which its server's removal closed it.
+// clip ends a log where it is bounded. Should what goes come back, by way of a
+// branch that counts, it is looked for among what others referred to.
 func (t *tx) clip(ch *touched, id threads.LogID) error {
-	cut, closed := ch.channel.CutOf(id)
+	cut, closed := ch.channel.Bound(id)
 	l := ch.channel.Logs[id]
 	if !closed || l == nil || l.Seq < cut.Seq {
 		return nil
 	}
+	ch.orphans = true
 	log, err := t.logNumber(ch, id)
 	if err != nil {
 		return err
@@ -168,6 +171,10 @@ func (t *tx) endAt(c *threads.Channel, l *threads.Log, log int64, cut threads.Cu
 	}
 	l.Seq, l.Hash, l.Time = cut.Seq, cut.Hash, 0
 	if !found { // the copy starts just above the cut
+		l.Hash = l.Before
+		if start := c.Start(t.store.server)[l.LogID]; start.Seq == cut.Seq {
+			l.Time, l.Control = start.Time, start.Control
+		}
 		return nil
 	}
 	h, err := threads.DecodeHeader(header)

@@ -251,7 +251,8 @@ func (t *tx) Last() (int64, error) {
 }
 
 const lastQuery = `select coalesce(max(pos), 0) from (
-	select max(pos) as pos from event union all select max(pos) from evidence union all select max(pos) from arrival) as newest`
+	select max(pos) as pos from event union all select max(pos) from evidence
+	union all select max(pos) from arrival union all select max(pos) from fork) as newest`
 
 // Expected reports whether this server has accepted an invitation into the channel.
 func (t *tx) Expected(channel threads.Hash) (bool, error) {

@@ -3,6 +3,7 @@ package journal
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"meridian/threads"
@@ -136,9 +137,15 @@ func (b *batch) finder(c *threads.Channel) func(threads.Hash) (threads.Target, e
 	}
 }
 
-// revoid has the store judge again what removals among the events reach.
-func (b *batch) revoid(c *threads.Channel, events []*threads.Event) error {
+// revoid has the store judge again what removals among the events reach, and
+// end the forked logs where they have to end.
+func (b *batch) revoid(c *threads.Channel, events []*threads.Event, forked ...threads.LogID) error {
 	logs := threads.Reached(c, events)
+	for _, id := range forked {
+		if !slices.Contains(logs, id) {
+			logs = append(logs, id)
+		}
+	}
 	if len(logs) == 0 {
 		return nil
 	}

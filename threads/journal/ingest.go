@@ -64,11 +64,18 @@ type reach struct {
 	ended  map[threads.LogID]bool // logs of which no more is taken in this exchange
 	taken  []*threads.Event
 	refill []*threads.Event // held already: their contents may have been missing
+	forked []threads.LogID  // of which a fork showed
+	guards map[threads.LogID]guard
 }
 
 func (run *intake) all() error {
 	for i, e := range run.in.Events {
 		if err := run.one(i, e); err != nil {
+			return err
+		}
+	}
+	for _, f := range run.in.Forks {
+		if err := run.proven(f); err != nil {
 			return err
 		}
 	}
@@ -151,9 +158,10 @@ func (run *intake) place(r *reach, e *threads.Event) (*threads.Refusal, error) {
 	case run.in.Below:
 		return run.placeBelow(r, e)
 	}
-	placement, want, refused := r.c.Place(e, run.server(), run.in.Now, run.in.Now, run.in.MetAfter)
+	placement, want, refused := run.fits(r, e, run.in.Now)
 	switch placement {
 	case threads.Misfits:
+		run.stray(r, e, refused)
 		return refused, nil
 	case threads.Held:
 		return run.compare(r, e)
@@ -182,9 +190,11 @@ func (run *intake) placeControl(r *reach, e *threads.Event) (*threads.Refusal, e
 	switch {
 	case e.Header.Seq <= r.c.Control.Seq:
 		if r.c.HashAt(e.Header.Seq) != e.ID {
-			return &threads.Refusal{Code: threads.RefusedFork, Detail: "another control event stands at this number"}, nil
+			return run.fork(r, e)
 		}
 		return nil, nil
+	case r.c.Split() && e.Header.Seq >= r.c.ForkOf(threads.ControlLog).Seq:
+		return &threads.Refusal{Code: threads.RefusedFork, Detail: "the host has shown two histories here; nothing more of either is applied"}, nil
 	case e.Header.Seq > r.c.Control.Seq+1:
 		want := threads.Want{LogID: threads.ControlLog, Seq: r.c.Control.Seq + 1}
 		r.answer.Waiting = append(r.answer.Waiting, threads.Waiting{LogID: threads.ControlLog, Seq: r.c.Control.Seq, For: want})
@@ -251,18 +261,18 @@ func (run *intake) placeBelow(r *reach, e *threads.Event) (*threads.Refusal, err
 // meet looks whether an event below this server's copy is held already, from
 // when it was a member before: that copy ended below where this one began.
 func (run *intake) meet(r *reach, e *threads.Event) (*threads.Refusal, error) {
-	have, err := run.tx.HashAt(r.c.ID, e.Header.Ref())
-	if err != nil {
-		return nil, fmt.Errorf("look for %v: %w", e.Header.Ref(), err)
+	have, err := run.at(r, e.Header.Ref())
+	if err != nil || have == nil {
+		return nil, err
 	}
-	if have == "" {
-		return nil, nil
+	if have.ID != e.ID {
+		return run.fork(r, e)
 	}
 	if run.kept == nil {
 		run.kept = map[threads.Hash]bool{}
 	}
 	run.kept[e.ID] = true
-	return forked(have, e), nil
+	return nil, nil
 }
 
 // compare checks that an event at a place that is taken is the one held there.
@@ -271,33 +281,21 @@ func (run *intake) compare(r *reach, e *threads.Event) (*threads.Refusal, error)
 	if e.Header.Seq < log.From {
 		return nil, nil
 	}
-	for _, t := range r.taken {
-		if t.Header.Ref() == e.Header.Ref() {
-			return forked(t.ID, e), nil
-		}
-	}
-	hash := log.Hash
-	if e.Header.Seq != log.Seq {
-		err := run.flushChannel(r.c.ID)
+	same := e.Header.Seq == log.Seq && e.ID == log.Hash
+	if !same {
+		have, err := run.at(r, e.Header.Ref())
 		if err != nil {
 			return nil, err
 		}
-		if hash, err = run.tx.HashAt(r.c.ID, e.Header.Ref()); err != nil {
-			return nil, fmt.Errorf("compare %v: %w", e.Header.Ref(), err)
-		}
+		same = have != nil && have.ID == e.ID
 	}
-	refused := forked(hash, e)
-	if refused == nil && e.Content != nil {
+	if !same {
+		return run.fork(r, e)
+	}
+	if e.Content != nil && !slices.Contains(r.taken, e) {
 		r.refill = append(r.refill, e)
 	}
-	return refused, nil
-}
-
-func forked(have threads.Hash, e *threads.Event) *threads.Refusal {
-	if have == e.ID {
-		return nil
-	}
-	return &threads.Refusal{Code: threads.RefusedFork, Detail: "another event of this log stands at this place"}
+	return nil, nil
 }
 
 // settle applies what waited and can be applied now, until nothing moves, and
@@ -310,11 +308,17 @@ func (run *intake) settle() error {
 		}
 		run.again(id, r)
 		r.answer.Applied = len(r.taken)
-		if len(r.taken) == 0 {
+		if len(r.taken)+len(r.forked) == 0 {
 			continue
 		}
 		run.add(r.c, r.taken, run.in.Now)
-		if err := run.revoid(r.c, r.taken); err != nil {
+		if err := run.keepForks(r); err != nil {
+			return err
+		}
+		if err := run.contradict(r); err != nil {
+			return err
+		}
+		if err := run.revoid(r.c, r.taken, r.bounded()...); err != nil {
 			return err
 		}
 	}
@@ -325,12 +329,13 @@ func (run *intake) settle() error {
 // looked at when that event is applied, and nothing else is, so that the worst
 // order of waiting costs no more than the best.
 func (run *intake) again(id threads.Hash, r *reach) {
+	run.weigh(r)
 	next := run.j.room.at(id)
 	waiting := map[threads.Ref][]*held{}
 	for len(next) > 0 {
 		h := next[0]
 		next = next[1:]
-		placement, want, _ := r.c.Place(h.event, run.server(), run.in.Now, h.since, run.in.MetAfter)
+		placement, want, _ := run.fits(r, h.event, h.since)
 		if h.want = want; placement == threads.Waits {
 			ref := h.awaits()
 			waiting[ref] = append(waiting[ref], h)

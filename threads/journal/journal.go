@@ -42,6 +42,7 @@ type Commit struct {
 	Entries []Entry
 	Took    time.Duration // of the transaction
 	Waited  int           // events that wait unapplied
+	Hidden  bool          // something that was appended earlier was judged again
 	// Foreign are events under this server's key, in logs that it was sure of,
 	// which it does not hold and others brought; it goes on in other logs.
 	Foreign []*threads.Event
@@ -229,10 +230,7 @@ func (b *batch) add(c *threads.Channel, events []*threads.Event, now time.Time) 
 	if len(events) == 0 {
 		return
 	}
-	if b.channels[c.ID] == nil {
-		b.order = append(b.order, c.ID)
-	}
-	b.channels[c.ID] = c
+	b.put(c)
 	for _, e := range events {
 		b.last++
 		entry := Entry{Pos: b.last, Event: e, At: now, Kept: b.kept[e.ID]}
@@ -242,6 +240,14 @@ func (b *batch) add(c *threads.Channel, events []*threads.Event, now time.Time) 
 		}
 		b.pending[c.ID] = append(b.pending[c.ID], entry)
 	}
+}
+
+// put makes c the channel's state within the transaction.
+func (b *batch) put(c *threads.Channel) {
+	if b.channels[c.ID] == nil {
+		b.order = append(b.order, c.ID)
+	}
+	b.channels[c.ID] = c
 }
 
 // flush hands the pending events of every channel to the store.
@@ -288,7 +294,7 @@ func (j *Journal) publish(b *batch) {
 		j.remember(b)
 	}
 	j.waits = j.room.count > 0
-	if len(b.entries) > 0 || b.filled {
+	if len(b.entries) > 0 || b.filled || b.hidden {
 		j.wake()
 	}
 }

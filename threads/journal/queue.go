@@ -177,9 +177,9 @@ func (j *Journal) transact(ctx context.Context, group []*task) (bad int, err err
 		}
 		return bad, unavailable(err)
 	}
-	if j.commit != nil && (len(b.entries) > 0 || b.wentBack) {
+	if j.commit != nil && (len(b.entries) > 0 || b.wentBack || b.hidden) {
 		j.commit(Commit{
-			Entries: b.entries, Took: j.queue.clock().Sub(begun), Waited: j.room.count, Foreign: b.foreign, WentBack: b.wentBack,
+			Entries: b.entries, Hidden: b.hidden, Took: j.queue.clock().Sub(begun), Waited: j.room.count, Foreign: b.foreign, WentBack: b.wentBack,
 		})
 	}
 	j.publish(b)

@@ -53,8 +53,11 @@ func sizeOf(e *threads.Event) int { return len(e.HeaderBytes) + len(e.Content) +
 func (r *room) hold(h *held) bool {
 	e := h.event
 	if old := r.channels[e.Channel()][e.Header.LogID()][e.Header.Seq]; old != nil {
-		old.want = h.want
-		return true
+		if old.event.ID == e.ID {
+			old.want = h.want
+			return true
+		}
+		r.drop(old) // its origin signed both; which of them fits shows when its turn comes
 	}
 	key := quotaKey{e.Header.Origin, h.from}
 	q := r.quota[key]

@@ -30,8 +30,8 @@ type Tx interface {
 	// Find looks up an event of the channel; *threads.Error of kind NotFound
 	// when it is not held.
 	Find(channel, id threads.Hash) (threads.Target, error)
-	// HashAt is the id of the event at that place of a log, "" when it is not held.
-	HashAt(channel threads.Hash, at threads.Ref) (threads.Hash, error)
+	// At is the event at that place of a log, nil when it is not held.
+	At(channel threads.Hash, at threads.Ref) (*threads.Event, error)
 	// Append stores events at the positions given, all of one channel, with
 	// what they do to what people see, and the channel as it is after them.
 	Append(c *threads.Channel, entries []Entry) error
@@ -39,9 +39,12 @@ type Tx interface {
 	// already, with what they do, each at the next position after pos, and
 	// returns the position of the last.
 	Fill(c *threads.Channel, pos int64, contents []*threads.Event) (int64, error)
-	// Revoid takes up removals: every event of the logs beyond their cuts is
-	// judged again by c, and what people see is made anew without those that
-	// are void now. A log that its server's removal closed ends at its cut.
+	// KeepFork stores a proof at a journal position, instead of the one that was
+	// kept of its log before.
+	KeepFork(c *threads.Channel, pos int64, f threads.Fork) error
+	// Revoid takes up removals and forks: every event of the logs beyond their
+	// cuts is judged again by c, and what people see is made anew without those
+	// that are void now. A log ends where [threads.Channel.Bound] says.
 	Revoid(c *threads.Channel, pos int64, logs []threads.LogID) error
 	// Holds reports whether the event stands at that position of the journal.
 	Holds(m Mark) (bool, error)
