@@ -1,4 +1,4 @@
-.PHONY: run check lint test race bench sim import replay kill nodes removal powercut disk bounds
+.PHONY: run check lint test race bench sim import replay kill nodes failover removal powercut disk bounds
 
 # What a newcomer runs first: two organisations in conversation on this machine.
 run:
@@ -79,3 +79,8 @@ disk:
 # A real server besieged from outside: slow, many and malformed connections, and what is left for others.
 bounds:
 	$(PROCESSES) -run 'TestWhoIsSlow|TestStrangersLeave' -args -process.bounds
+
+# A database's primary killed under load and its synchronous standby promoted, FAILOVERS times.
+FAILOVERS ?= 100
+failover:
+	$(PROCESSES) -run TestASynchronousStandby -args -process.failovers=$(FAILOVERS)

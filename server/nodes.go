@@ -42,7 +42,10 @@ func (s *Server) hear(n store.News) {
 	case n.Commit != nil:
 		s.mark.reach(n.Commit.Newest)
 		s.recent.Elsewhere(n.Commit.Last)
-		s.journal.Heard(journal.Elsewhere(*n.Commit))
+		s.journal.Heard(journal.Elsewhere{After: n.Commit.After, Last: n.Commit.Last, Channels: n.Commit.Channels, Newest: n.Commit.Newest})
+		if n.Commit.Files {
+			signal(s.files.lacking)
+		}
 	case n.Person != "":
 		s.api.Elsewhere(n.Person)
 	case len(n.Fates) > 0:
@@ -53,10 +56,7 @@ func (s *Server) hear(n store.News) {
 		}
 	}
 	if s.journal.Waits() {
-		select {
-		case s.settleNow <- struct{}{}:
-		default: // it is due already
-		}
+		signal(s.settleNow)
 	}
 }
 

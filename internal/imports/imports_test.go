@@ -34,7 +34,7 @@ var table = map[string]row{
 	"threads/notify":        {[]string{"threads", "threads/worktime"}, "a follower reads the log and never writes round the journal"},
 	"threads/schedule":      {[]string{"threads", "threads/worktime"}, "what falls due is handed to the journal by its owner, through an interface declared here"},
 	"internal/store":        {[]string{"threads", "threads/journal"}, "the store keeps and finds; it knows neither people's clients nor partners"},
-	"internal/store/pgtest": {nil, "a test database knows nothing of what is stored in it"},
+	"internal/store/pgtest": {[]string{"internal/loopback"}, "a test database knows nothing of what is stored in it"},
 	"internal/backup":       {[]string{"internal/store"}, "an archive holds rows and bytes; what belongs into it and where it goes is server's to say"},
 	"internal/blobs":        {nil, "bytes under their hash mean nothing here"},
 	"internal/mbox":         {nil, "reading a mail archive is done before anything of ours is written"},

@@ -88,6 +88,9 @@ func (t *tx) rejoin(ch *touched, entry *journal.Entry) error {
 // may have been referred to before it came, is settled afterwards.
 func (t *tx) project(ch *touched, entry *journal.Entry) error {
 	e := entry.Event
+	if m := entry.Effects.Message; m != nil && len(m.Attachments) > 0 {
+		t.files = true
+	}
 	if e.Header.Type == threads.TypeThreadCreated || entry.Void && e.Header.Type == threads.TypeMessagePosted {
 		ch.dirty[e.ID] = true
 	}

@@ -36,6 +36,7 @@ type Commit struct {
 	Channels []threads.Hash `json:"channels,omitempty"` // changed; none when they are too many to name
 	// Newest is the newest event of it, zero where it appended none.
 	Newest journal.Mark `json:"newest"`
+	Files  bool         `json:"files,omitempty"` // it named files, whose bytes may be lacking
 }
 
 // told is News as it crosses the database.
@@ -91,7 +92,7 @@ func (t *tx) commitQuery() (string, error) {
 	if !t.store.postgres || len(t.channels) == 0 && !t.doubted {
 		return "commit", nil
 	}
-	c := &Commit{After: t.last, Last: t.last, Newest: t.newest}
+	c := &Commit{After: t.last, Last: t.last, Newest: t.newest, Files: t.files}
 	for id, ch := range t.channels {
 		c.Last = max(c.Last, ch.version)
 		c.Channels = append(c.Channels, id)

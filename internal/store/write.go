@@ -68,6 +68,7 @@ type tx struct {
 
 	newest  journal.Mark // of what it appended
 	doubted bool         // it put logs in doubt
+	files   bool         // it named files
 
 	channels map[threads.Hash]*touched
 	deltas   map[int64]*delta

@@ -12,9 +12,8 @@ import (
 
 // Proxy stands between a server and its database, and fails as networks do.
 type Proxy struct {
-	database string // network and address, parted by a space
-
 	mu       sync.Mutex
+	database string // network and address, parted by a space
 	conns    map[net.Conn]bool
 	silenced bool
 	cut      bool
@@ -56,7 +55,9 @@ func (p *Proxy) accept(l net.Listener) {
 		if err != nil {
 			return
 		}
+		p.mu.Lock()
 		network, address, _ := strings.Cut(p.database, " ")
+		p.mu.Unlock()
 		out, err := net.Dial(network, address)
 		if err != nil || !p.keep(in, out) {
 			_ = in.Close()
@@ -111,6 +112,15 @@ func (p *Proxy) Silence(on bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.silenced = on
+}
+
+// Lead passes new connections on to another address, and ends those there are.
+func (p *Proxy) Lead(address string) {
+	p.Cut(true)
+	p.mu.Lock()
+	p.database = "tcp " + address
+	p.mu.Unlock()
+	p.Cut(false)
 }
 
 // Cut ends all connections and refuses new ones, or takes them again.
