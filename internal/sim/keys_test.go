@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/binary"
 	"encoding/json"
+	"fmt"
 
 	"meridian/federation"
 	"meridian/threads"
@@ -160,9 +161,9 @@ func unfit(h *threads.Header, turns []keyTurn) string {
 	return ""
 }
 
-// checkKeys: where all honest servers can talk, a channel with an honest host
-// knows the newest key of each honest member.
-func (w *world) checkKeys() {
+// outdated says where a channel with an honest host does not know the newest key
+// of an honest member, "" where none does.
+func (w *world) outdated() string {
 	for _, ch := range w.channels {
 		truth := w.truth(ch)
 		if truth == nil || w.net.nodes[truth.Host].liar != nil {
@@ -170,10 +171,11 @@ func (w *world) checkKeys() {
 		}
 		for _, n := range w.members(truth) {
 			if known, _ := truth.KeyOf(n.name); !known.Same(n.key()) {
-				w.fail("channel %.8s knows %s by %s, which has %s", ch.id, n.name, known.ID, n.key().ID)
+				return fmt.Sprintf("channel %.8s knows %s by %s, which has %s", ch.id, n.name, known.ID, n.key().ID)
 			}
 		}
 	}
+	return ""
 }
 
 // retiredKey signs what it writes now with a key that another took the place of.

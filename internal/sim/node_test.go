@@ -132,7 +132,7 @@ func (n *node) wiring() federation.Options {
 	return federation.Options{
 		Server: n.name, Keys: n.ring,
 		Journal: n.journal, Logs: logs{n.store}, Neighbours: n.store, Partners: n.store,
-		Deliveries: n.store, Invitations: n.store, People: n.store,
+		Deliveries: n.store, Invitations: n.store, People: n.store, Erasures: n.store,
 		Do:        n.order,
 		Transport: link{w.net, n}, Clock: n.now, Jitter: w.rng.Float64, NewID: w.newID,
 		Log: slog.New(slog.NewTextHandler(diary{w, n.name}, nil)), Software: "sim",

@@ -18,7 +18,6 @@ func (w *world) check() {
 		}
 	}
 	w.checkErased()
-	w.checkKeys()
 	w.checkRebuilt()
 }
 

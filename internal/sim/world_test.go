@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"math/rand/v2"
@@ -209,7 +210,7 @@ func (w *world) settle() {
 		if w.now.Before(w.latest) { // what a clock ahead of all others wrote waits till then
 			continue
 		}
-		if unequal = w.unequal(); unequal == "" {
+		if unequal = cmp.Or(w.unequal(), w.outdated()); unequal == "" {
 			return
 		}
 	}
