@@ -251,3 +251,36 @@ func TestARemovedServerHearsOfItFromAMemberItDidNotKnowWhileTheHostIsAway(t *tes
 	b.open()
 	eventually(t, time.Minute, "it hears of its removal", func() bool { return !b.channel(channel).IsMember(b.name) })
 }
+
+// What a server that was removed twice still lacks of the control log, nobody compares: it is remembered.
+// It refused the second time, for it was written by a clock ahead of its own.
+func TestARemovalThatWasRefusedIsToldAfterARestart(t *testing.T) {
+	a, b := newSite(t), newSite(t)
+	befriend(t, a, b)
+	ana, ben := a.person("ana"), b.person("ben")
+	channel, _, _ := found(a, ana.ID, "full")
+	join(t, a, ana.ID, channel, b, ben)
+	same(t, channel, a, b)
+	remove := threads.RemoveServer{Channel: channel, Server: b.name}
+	a.do(ana.ID, remove)
+	eventually(t, time.Minute, "the first removal is told", func() bool { return !b.channel(channel).IsMember(b.name) })
+	fast := func() time.Time { return time.Now().Add(3 * time.Minute) }
+	a.close()
+	a.now = fast
+	a.open()
+	join(t, a, ana.ID, channel, b, ben)
+	a.do(ana.ID, remove)
+	eventually(t, time.Minute, "the channel is set aside", func() bool {
+		rows, _, err := a.store.PartnerChannels(context.Background(), b.name, threads.Page{Limit: 10})
+		return err == nil && len(rows) == 1 && rows[0].State != threads.ChannelBehind
+	})
+	a.close()
+	b.close()
+	b.now = fast
+	b.open()
+	a.open()
+	eventually(t, time.Minute, "the second removal is told", func() bool {
+		_, err := a.exchange.RetryPartner(context.Background(), b.name)
+		return err == nil && b.channel(channel).RemovedAt(b.name) == a.channel(channel).RemovedAt(b.name)
+	})
+}

@@ -243,7 +243,7 @@ func (s *site) drive(ctx context.Context, c *federation.Courier) {
 			s.t.Errorf("step of %s to %s: %v", s.name, c.Name(), err)
 			return
 		}
-		wait(ctx, max(time.Until(next), time.Millisecond), changed, c.Woken())
+		wait(ctx, max(next.Sub(s.now()), time.Millisecond), changed, c.Woken())
 	}
 	if err := c.Flush(context.Background()); err != nil {
 		s.t.Errorf("flush: %v", err)

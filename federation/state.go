@@ -170,8 +170,10 @@ func (c *Courier) Flush(ctx context.Context) error {
 }
 
 // reach takes up the place of a row: of the log that it names the server has so much, of later ones
-// nothing.
+// nothing. How far it has the control log no row says, so it is offered from the beginning: the answer
+// tells. One that was removed compares no more, and would never hear of it otherwise.
 func (l *lane) reach(row threads.PartnerChannel) {
+	l.control = 0
 	for id := range l.have {
 		if id.Epoch == row.Epoch {
 			l.have[id] = row.Have
