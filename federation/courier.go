@@ -40,6 +40,7 @@ type Courier struct {
 	rate     *rate.Limiter         // of its exchanges
 	busy     map[threads.Hash]bool // channels of the batch that is being pushed
 	state    threads.Exchange
+	clockAt  time.Time // when its clock was last heard of
 	backAt   time.Time // before which the server is not called back
 	current  bool      // state is no older than what is written down
 	held     bool      // this node takes the steps, where there are several
@@ -258,7 +259,7 @@ func (c *Courier) noteClock(date string, sent, got time.Time) {
 	ours := sent.Add(got.Sub(sent) / 2).Add(-500 * time.Millisecond)
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.state.ClockDiff = theirs.Sub(ours).Truncate(time.Second)
+	c.state.ClockDiff, c.clockAt = theirs.Sub(ours).Truncate(time.Second), got
 	c.x.metrics.clock(c.name, c.state.ClockDiff)
 }
 

@@ -73,6 +73,7 @@ type Exchange struct {
 	metrics   *metrics
 	digests   digests
 	doubts    doubts
+	clock     clock
 	strangers strangers
 
 	deciding sync.Mutex // held while something about a server is decided

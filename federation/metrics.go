@@ -18,6 +18,7 @@ type metrics struct {
 	seconds           *prometheus.HistogramVec
 	contacts          *prometheus.GaugeVec
 	clocks            *prometheus.GaugeVec
+	own               prometheus.Gauge
 	backlog           *prometheus.GaugeVec
 	oldest            *prometheus.GaugeVec
 	fileBytes         *prometheus.CounterVec
@@ -43,8 +44,11 @@ func newMetrics(registry prometheus.Registerer) (*metrics, error) {
 			Name: "meridian_partner_delivery_seconds", Help: "From an event's time until the partner has applied it.",
 			Buckets: []float64{.002, .005, .01, .025, .05, .1, .25, .5, 1, 5, 30, 300, 3600, 86400},
 		}, []string{"partner"}),
-		contacts:       gauge("partner_last_contact_timestamp_seconds", "Last contact with a partner, each way.", "partner", "direction"),
-		clocks:         gauge("partner_clock_difference_seconds", "The partner's clock less ours, as its answers tell it.", "partner"),
+		contacts: gauge("partner_last_contact_timestamp_seconds", "Last contact with a partner, each way.", "partner", "direction"),
+		clocks:   gauge("partner_clock_difference_seconds", "The partner's clock less ours, as its answers tell it.", "partner"),
+		own: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "meridian_clock_off_seconds", Help: "The median of the partners' clocks less ours; beyond 120 either way nothing is appended.",
+		}),
 		backlog:        gauge("partner_backlog_events", "Events that a partner has not been offered yet; at most 10,000 are counted.", "partner"),
 		oldest:         gauge("partner_oldest_undelivered_timestamp_seconds", "When the oldest event was written that a partner has not been offered yet, 0 for none.", "partner"),
 		troubles:       gauge("partner_trouble", "1 for the reason why nothing is exchanged with a partner now.", "partner", "reason"),
@@ -65,7 +69,7 @@ func newMetrics(registry prometheus.Registerer) (*metrics, error) {
 	for _, log := range []string{threads.LogData, threads.LogControl} {
 		m.forks.WithLabelValues(log)
 	}
-	for _, c := range []prometheus.Collector{m.signatureFailures, m.refused, m.forks, m.deliveries, m.seconds, m.contacts, m.clocks, m.backlog, m.oldest, m.fileBytes, m.troubles, m.failures, m.parkedChannels, m.certificates} {
+	for _, c := range []prometheus.Collector{m.signatureFailures, m.refused, m.forks, m.deliveries, m.seconds, m.contacts, m.clocks, m.own, m.backlog, m.oldest, m.fileBytes, m.troubles, m.failures, m.parkedChannels, m.certificates} {
 		if err := registry.Register(c); err != nil {
 			return nil, err
 		}
@@ -129,6 +133,8 @@ func (m *metrics) parked(partner string, n int) {
 func (m *metrics) certificate(partner string, until time.Time) {
 	m.certificates.WithLabelValues(partner).Set(float64(until.Unix()))
 }
+
+func (m *metrics) ownClock(off time.Duration) { m.own.Set(off.Seconds()) }
 
 func (m *metrics) undelivered(partner string, b threads.Backlog) {
 	m.backlog.WithLabelValues(partner).Set(float64(b.Events))

@@ -20,8 +20,9 @@ const pingTimeout = 3 * time.Second
 type health struct {
 	ready atomic.Bool // listening and not stopping
 	ping  func(context.Context) error
-	stuck atomic.Bool   // the last try to write failed
-	doubt chan struct{} // holds a value when something was not stored
+	warn  func() map[string]string // what needs an operator, though it serves
+	stuck atomic.Bool              // the last try to write failed
+	doubt chan struct{}            // holds a value when something was not stored
 }
 
 // check is what is amiss, by part; empty when the server is ready. That the
@@ -77,6 +78,9 @@ func (s *Server) tryWriting(ctx context.Context, now time.Time) (time.Time, erro
 func (h *health) serveReady(w http.ResponseWriter, r *http.Request) {
 	amiss := h.check(r.Context())
 	status, body := http.StatusOK, map[string]any{"status": "ready"}
+	if warnings := h.warn(); len(warnings) > 0 {
+		body["warnings"] = warnings
+	}
 	if len(amiss) > 0 {
 		status, body = http.StatusServiceUnavailable, map[string]any{"status": "not ready", "errors": amiss}
 	}

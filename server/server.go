@@ -120,6 +120,7 @@ func (s *Server) build(keys federation.Keyring, version string) error {
 		return fmt.Errorf("register metrics of the database: %w", err)
 	}
 	name := s.config.Server()
+	s.health.warn = s.clockWarning
 	s.health.ping, s.health.doubt = s.store.Ping, make(chan struct{}, 1)
 	if s.files, err = s.newFiles(); err != nil {
 		return err
@@ -132,6 +133,7 @@ func (s *Server) build(keys federation.Keyring, version string) error {
 		Pen:    pen,
 		Clock:  s.clock,
 		Failed: s.health.doubts,
+		Hold:   func(now time.Time) error { return s.federation.ClockHold(now) },
 		Committed: func(c journal.Commit) {
 			s.committed(c)
 			metrics.committed(c)
@@ -187,6 +189,7 @@ func (s *Server) operations() http.Handler {
 	mux.Handle("POST /partners.resume", operation(s.resumePartner))
 	mux.Handle("POST /partners.retry", operation(s.retryPartner))
 	mux.Handle("POST /partners.resync", operation(s.resyncPartner))
+	mux.Handle("POST /clock.trust", operation(s.trustClock))
 	mux.Handle("POST /partners.give-up", operation(s.giveUpPartner))
 	mux.Handle("POST /partners.list", operation(s.listPartners))
 	mux.Handle("POST /keys.rotate", operation(s.rotateKeys))

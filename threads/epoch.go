@@ -47,12 +47,15 @@ func (c *Channel) OpenLog(server string, now time.Time) LogID {
 	return fresh
 }
 
-// continues reports whether an own log may be appended to.
+// continues reports whether an own log may be appended to. One far ahead is left
+// only if what another log begins with would be dated earlier: a new event comes
+// after its control event, however far ahead that is.
 func (c *Channel) continues(id LogID, now time.Time) bool {
 	_, closed := c.CutOf(id)
 	_, guarded := c.Guarded(id)
 	l := c.Logs[id]
-	return !closed && !guarded && l.Doubt == Sure && !l.Time.Wall().After(now.Add(maxHeadAhead))
+	earliest := max(TimeOf(now), c.Control.Time).Wall()
+	return !closed && !guarded && l.Doubt == Sure && !l.Time.Wall().After(earliest.Add(maxHeadAhead))
 }
 
 // DoubtOwn doubts the server's logs, and the control log if it is the host: this

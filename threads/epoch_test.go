@@ -102,6 +102,16 @@ func TestALogFarAheadOfTheClockIsLeft(t *testing.T) {
 	}
 }
 
+func TestAClockFarBehindTheControlLogOpensOneLog(t *testing.T) {
+	_, havel, c, jan := writing(t)
+	havel.now = havel.now.Add(-time.Hour)
+	first := havel.must(c, jan, StartThread{Channel: c.ID, Content: title("Pump")})[0]
+	second := havel.must(c, jan, StartThread{Channel: c.ID, Content: title("Quay")})[0]
+	if second.Header.Epoch != first.Header.Epoch {
+		t.Errorf("a log each: %d, then %d", first.Header.Epoch, second.Header.Epoch)
+	}
+}
+
 func TestAHostInDoubtAppendsNothingToTheControlLog(t *testing.T) {
 	kobo, havel, c, _ := writing(t)
 	c.DoubtOwn("kobo.example")

@@ -41,7 +41,7 @@ Each runs its own server; channels they share are replicated by signed federatio
 	root.CompletionOptions.DisableDefaultCmd = true
 	root.AddCommand(
 		demoCommand(), initCommand(), serveCommand(),
-		userCommand(), tokenCommand(), partnerCommand(), keysCommand(),
+		userCommand(), tokenCommand(), partnerCommand(), clockCommand(), keysCommand(),
 		importCommand(), verifyCommand(), rebuildCommand(),
 		backupCommand(), restoreCommand(), dbCommand(),
 		benchCommand(), versionCommand(), healthcheckCommand(),

@@ -107,10 +107,23 @@ func (n *node) start() {
 	n.disk = &disk{n.store, n}
 	n.journal = journal.New(journal.Options{
 		Store: n.disk, Pen: n.pen(), Clock: n.now, Committed: n.committed,
+		Hold: n.hold,
 	})
 	n.exchange, err = federation.New(n.wiring())
 	w.must(err)
 	n.startedDoubtful()
+}
+
+// hold keeps an honest server with a wrong clock from writing.
+func (n *node) hold(now time.Time) error {
+	if n.liar != nil {
+		return nil
+	}
+	err := n.exchange.ClockHold(now)
+	if err != nil {
+		n.world.counts.add("wrong clock held")
+	}
+	return err
 }
 
 // committed sets the mark and remembers who holds what.

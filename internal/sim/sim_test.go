@@ -17,7 +17,7 @@ var (
 func happened() []string {
 	want := []string{
 		"lose request", "lose answer", "duplicate", "delay", "reorder", "commit fails", "commit is stored and fails",
-		"unknown outcome", "command from elsewhere", "re-admit", "doubtful start", "join full", "join joined", "erased for good", "void event", "valid event", "cursor checked",
+		"unknown outcome", "command from elsewhere", "re-admit", "doubtful start", "wrong clock held", "join full", "join joined", "erased for good", "void event", "valid event", "cursor checked",
 		"server.key", "server.key with cuts", "channel.host",
 		"lie: omit", "lie: reorder", "lie: withhold content", "lie: withhold all", "lie: claim heads",
 	}

@@ -59,6 +59,11 @@ func (b *batch) do(r Request) (Result, error) {
 			return Result{IDs: ids(found), Repeated: found != nil}, err
 		}
 	}
+	if b.j.hold != nil {
+		if err := b.j.hold(r.Now); err != nil {
+			return Result{}, err
+		}
+	}
 	c, err := b.commandChannel(r.Command.In())
 	if err != nil {
 		return Result{}, err

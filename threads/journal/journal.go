@@ -18,6 +18,7 @@ type Journal struct {
 	store  Store
 	server string
 	commit func(Commit)
+	hold   func(time.Time) error
 	failed func(error)
 
 	queue queue
@@ -62,6 +63,9 @@ type Options struct {
 	// Failed is called when the store did not take a transaction; nil for nothing.
 	// It must not block.
 	Failed func(error)
+	// Hold refuses, at an instant, whatever this server would append of its own;
+	// nil for never.
+	Hold func(now time.Time) error
 	// Committed is called after each commit, before anybody is answered or woken;
 	// nil for none. It must not block.
 	Committed func(Commit)
@@ -70,7 +74,7 @@ type Options struct {
 // New is a journal over the store. It must be the only one in this process.
 func New(o Options) *Journal {
 	j := &Journal{
-		store: o.Store, server: o.Pen.Server, pen: o.Pen, commit: o.Committed, failed: o.Failed, room: newRoom(),
+		store: o.Store, server: o.Pen.Server, pen: o.Pen, commit: o.Committed, hold: o.Hold, failed: o.Failed, room: newRoom(),
 		channels: map[threads.Hash]*threads.Channel{}, targets: map[threads.Hash]threads.Target{},
 		changed: make(chan struct{}),
 	}
