@@ -200,6 +200,12 @@ func (w *world) settle() {
 			n.start()
 		}
 	}
+	for range 3 { // each hears of the others' clocks, now that its own is right
+		w.now = w.now.Add(91 * time.Second)
+		for _, n := range w.nodes {
+			w.step(n)
+		}
+	}
 	w.retryAll()
 	var unequal string
 	for range 120 {
