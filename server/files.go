@@ -67,7 +67,7 @@ func (f *files) committed(c journal.Commit) {
 		if e.Effects.Message != nil && len(e.Effects.Message.Attachments) > 0 {
 			signal(f.lacking)
 		}
-		if e.Event.Header.Erases != "" || e.Event.Header.Log == threads.LogControl {
+		if h := &e.Event.Header; h.Erases != "" || h.Type == threads.TypePersonErased || h.Log == threads.LogControl {
 			signal(f.loose)
 		}
 	}

@@ -379,6 +379,13 @@ func TestAFileIsGivenToMembersAloneAndWhileAMessageNamesIt(t *testing.T) {
 		if got := ask(s.stranger, 0); got.status != http.StatusForbidden {
 			t.Errorf("a stranger: %d %s", got.status, got.body)
 		}
+		s.must(s.ana, http.MethodPatch, "/channels/"+s.channel, map[string]string{"history": "joined"}, nil)
+		late := newEnemy(t)
+		s.befriend(late.name)
+		s.admit(late, s.channel)
+		if got := ask(late, 0); got.status != http.StatusNotFound {
+			t.Errorf("a newcomer who sees nothing of before: %d", got.status)
+		}
 		s.must(s.ana, http.MethodDelete, "/channels/"+s.channel+"/servers/"+s.carol.name, nil, nil)
 		if got := ask(s.carol, 0); got.status != http.StatusNotFound {
 			t.Errorf("a removed member: %d", got.status)
