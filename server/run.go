@@ -107,6 +107,7 @@ func (s *Server) start(ctx context.Context) work {
 	r.start(stepping, step{name: "forget outcomes", do: s.forget, once: true})
 	r.start(stepping, step{name: "erase people", do: s.erasePeople, once: true})
 	r.start(stepping, step{name: "sweep", do: (&sweeper{Server: s}).step, once: true})
+	r.start(stepping, step{name: "scrub", do: (&scrubber{Server: s, metrics: s.scrubbed}).step, once: true})
 	r.start(stepping, step{name: "name heads", do: s.nameHeads, once: true})
 	r.start(stepping, step{name: "fetch files", do: s.files.fetchStep, woken: s.files.lacking, once: true})
 	r.start(stepping, step{name: "drop files", do: s.files.dropStep, woken: s.files.loose, once: true})

@@ -46,6 +46,7 @@ type Server struct {
 	registry   *prometheus.Registry
 	version    string
 	store      *store.Store
+	scrubbed   *scrubMetrics
 	journal    *journal.Journal
 	federation *federation.Exchange
 	api        *api.API
@@ -110,6 +111,9 @@ func (s *Server) build(keys federation.Keyring, version string) error {
 		return err
 	}
 	s.log = newCalm(s.log.Handler(), s.clock, metrics.leftOut)
+	if s.scrubbed, err = newScrubMetrics(s.registry); err != nil {
+		return err
+	}
 	if s.certificate, err = newCertificate(s.config); err != nil {
 		return err
 	}
