@@ -279,7 +279,7 @@ var (
 var expectedEvents = map[string][]string{
 	threads.TypeChannelCreated: again, threads.TypeChannelSettings: byHost, threads.TypeMemberJoined: byHostIf,
 	threads.TypeMemberRole: byHostIf, threads.TypeMemberRemoved: byHostIf, threads.TypeServerRemoved: byHostIf,
-	threads.TypeServerKey: byHostIf, threads.TypeHeadsNamed: byHost, threads.TypeChannelArchived: byHostIf, threads.TypeChannelHost: byHostIf,
+	threads.TypeServerKey: byHostIf, threads.TypeHeadsNamed: byHost, threads.TypeChannelArchived: byHostIf, threads.TypeChannelHost: byHostIf, threads.TypeLogFrozen: byHostIf,
 	threads.TypeThreadCreated: byMembers, threads.TypeThreadChanged: byMembers, threads.TypeMessagePosted: byMembers,
 	threads.TypeMessageEdited: byMembers, threads.TypeMessageErased: byMembers, threads.TypePersonErased: byMembers, threads.TypeReactionSet: byMembers,
 }
