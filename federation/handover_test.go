@@ -3,6 +3,7 @@ package federation_test
 import (
 	"context"
 	"errors"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -153,4 +154,58 @@ func TestMembershipChangeWithoutTheHostSaysWhatHelps(t *testing.T) {
 	}
 	w.sites[0].open()
 	w.eventually("all hold the same", w.equal)
+}
+
+// T04: three days without the host.
+func TestThreeDaysWithoutTheHost(t *testing.T) {
+	w := newCompany(t)
+	w.own()
+	var ahead atomic.Int64
+	clock := func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) }
+	for _, s := range w.sites {
+		s.close()
+		s.now = clock
+	}
+	w.sites[1].open()
+	w.sites[2].open()
+	var slowest time.Duration
+	posted, late := 0, 0
+	for range 24 { // of 3 hours each
+		ahead.Add(int64(3 * time.Hour))
+		for i := 1; i < 3; i++ {
+			id, err := w.post(i, "seaworthy")
+			if err != nil {
+				t.Fatalf("post %d without the host: %v", posted, err)
+			}
+			posted++
+			begun := time.Now()
+			w.eventually("the other member has it", func() bool {
+				found, err := w.sites[3-i].store.EventsByID(context.Background(), w.channel, []threads.Hash{id})
+				return err == nil && len(found) == 1
+			})
+			took := time.Since(begun)
+			slowest = max(slowest, took)
+			if took > 5*time.Second {
+				late++
+			}
+		}
+	}
+	t.Logf("%d posts in 72 h without the host; the slowest reached the other member in %s", posted, slowest)
+	if late > 0 {
+		t.Errorf("%d of %d posts took longer than 5 s", late, posted)
+	}
+	assignee := w.people[2].ID
+	w.sites[1].do(w.people[1].ID, threads.ChangeThread{Channel: w.channel, Content: threads.ThreadContent{Object: w.thread, Assignee: &assignee}})
+	w.eventually("the thread is handed over", func() bool {
+		shown, err := w.sites[2].store.Reading().Thread(context.Background(), w.people[2].ID, w.thread)
+		return err == nil && shown.Assignee == assignee
+	})
+	hits, _, err := w.sites[2].store.Reading().Search(context.Background(), w.people[2].ID, "seaworthy", threads.Page{Limit: 100})
+	if err != nil || len(hits) != posted {
+		t.Errorf("search finds %d of %d: %v", len(hits), posted, err)
+	}
+	begun := time.Now()
+	w.sites[0].open()
+	w.eventually("all hold the same", w.equal)
+	t.Logf("equal %s after the host returned", time.Since(begun))
 }

@@ -22,6 +22,7 @@ type vectors struct {
 	Rules   int            `json:"rules"`
 	Keys    []vectorKey    `json:"keys"`
 	Events  []vectorEvent  `json:"events"`
+	Signed  []vectorSigned `json:"signed"`
 	Void    []vectorVoid   `json:"void"`
 	Refused []vectorRefuse `json:"refused"`
 }
@@ -38,6 +39,15 @@ type vectorEvent struct {
 	Header  string `json:"header"`
 	Content string `json:"content"`
 	Sig     string `json:"sig"`
+}
+
+// vectorSigned is what a server signs beside events: the bytes in full, where a
+// NUL ends the prefix.
+type vectorSigned struct {
+	Name  string `json:"name"`
+	Key   string `json:"key"`
+	Bytes string `json:"bytes"`
+	Sig   string `json:"sig"`
 }
 
 type vectorVoid struct {
@@ -112,6 +122,11 @@ func checkVectors(t *testing.T, text []byte) {
 			}
 		}
 	}
+	for _, s := range v.Signed {
+		if !Verify(keys[s.Key], []byte(s.Bytes), unhex(t, s.Sig)) {
+			t.Errorf("%s: the signature is not the key's", s.Name)
+		}
+	}
 	for _, r := range v.Refused {
 		var bad *DecodeError
 		if _, err := DecodeHeader([]byte(r.Header)); !errors.As(err, &bad) || bad.Code != r.Code {
@@ -123,7 +138,7 @@ func checkVectors(t *testing.T, text []byte) {
 func makeVectors(t *testing.T) vectors {
 	g := newGuestbook(t)
 	v := vectors{
-		About: "Events of one channel in the order given, with their exact bytes; what becomes void by later control events; headers that are refused, with the code. See docs/protocol.md.",
+		About: "Events of one channel in the order given, with their exact bytes; what else servers sign; what becomes void by later control events; headers that are refused, with the code. See docs/protocol.md.",
 		Rules: RulesVersion,
 	}
 	for _, a := range []*actor{g.kobo, g.havel} {
@@ -157,7 +172,34 @@ func makeVectors(t *testing.T) vectors {
 		v.Void = append(v.Void, vectorVoid{w.e.ID, 3, w.void, w.why})
 	}
 	v.Refused = refusedHeaders(string(message.HeaderBytes))
+	v.Signed = signedVectors(g)
 	return v
+}
+
+// signedVectors are one of each thing that a server signs beside events.
+func signedVectors(g *guestbook) []vectorSigned {
+	next, _ := g.havel.successor(true)
+	place := g.control[0]
+	all := []struct {
+		name  string
+		by    *actor
+		bytes []byte
+	}{
+		{"a server accepts that a person of its joins", g.havel, Acceptance{
+			Channel: place.ID, Host: "kobo.example", Person: g.mia, Role: RoleMember, Prev: place.ID, Key: g.havel.key(),
+		}.SigningBytes()},
+		{"a server accepts to be the host", g.havel, HostAcceptance{
+			Channel: place.ID, From: "kobo.example", Host: "havel.example", Prev: place.ID,
+		}.SigningBytes()},
+		{"a key takes the place of one that may be in wrong hands, signed by the old one", g.havel, Succession{
+			Server: "havel.example", Previous: g.havel.key(), Key: next.key(), Revoked: true,
+		}.SigningBytes()},
+	}
+	var out []vectorSigned
+	for _, s := range all {
+		out = append(out, vectorSigned{s.name, s.by.key().ID, string(s.bytes), base64.RawURLEncoding.EncodeToString(s.by.pen().Sign(s.bytes))})
+	}
+	return out
 }
 
 // sealed is a data event of mia's at havel.

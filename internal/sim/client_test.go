@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"meridian/threads"
@@ -49,7 +50,7 @@ func (w *world) send(a *attempt) bool {
 	a.request.Now = a.node.now()
 	result, err := a.node.journal.Do(context.Background(), a.request)
 	var refused *threads.Error
-	if errors.As(err, &refused) && refused.Kind == threads.Unavailable {
+	if errors.As(err, &refused) && refused.Code == "not_stored" { // other refusals are outcomes
 		return false
 	}
 	if err != nil {
@@ -244,10 +245,18 @@ func (w *world) again() bool {
 	if errors.As(err, &refused) && refused.Kind == threads.Unavailable {
 		return false
 	}
+	if refused != nil && refused.Code == "idempotency_mismatch" && a.node.erased(a.ids) {
+		return true // what was erased is not known by its digest either
+	}
 	if err != nil || !result.Repeated || fmt.Sprint(result.IDs) != fmt.Sprint(a.ids) {
 		w.fail("%T repeated under its key came to %v, %v; first to %v", a.request.Command, result.IDs, err, a.ids)
 	}
 	return true
+}
+
+// erased reports whether the node holds an erasure of one of the events.
+func (n *node) erased(ids []threads.Hash) bool {
+	return slices.ContainsFunc(n.entries(), func(e threads.Entry) bool { return slices.Contains(ids, e.Event.Header.Erases) })
 }
 
 // retryAll settles every unknown outcome once the world is whole.
