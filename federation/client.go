@@ -25,7 +25,11 @@ func (x *Exchange) ask(ctx context.Context, server, path, contentType string, bo
 
 // exchange is ask, whatever an administrator here has stopped.
 func (x *Exchange) exchange(ctx context.Context, server, path, contentType string, body []byte) ([]byte, error) {
-	ctx, cancel := context.WithTimeout(ctx, exchangeTime)
+	deadline := exchangeTime
+	if path == pushPath {
+		deadline = pushTime
+	}
+	ctx, cancel := context.WithTimeout(ctx, deadline)
 	defer cancel()
 	answer, err := x.send(ctx, server, path, contentType, body)
 	if err != nil {

@@ -69,6 +69,9 @@ func newMetrics(registry prometheus.Registerer) (*metrics, error) {
 	for _, log := range []string{threads.LogData, threads.LogControl} {
 		m.forks.WithLabelValues(log)
 	}
+	for code := range refusalCodes { // else the first of a code is no increase
+		m.refused.WithLabelValues(code)
+	}
 	for _, c := range []prometheus.Collector{m.signatureFailures, m.refused, m.forks, m.deliveries, m.seconds, m.contacts, m.clocks, m.own, m.backlog, m.oldest, m.fileBytes, m.troubles, m.failures, m.parkedChannels, m.certificates} {
 		if err := registry.Register(c); err != nil {
 			return nil, err
