@@ -358,3 +358,66 @@ func TestUploadingAFileThatIsHereAlreadyTellsNothing(t *testing.T) {
 		t.Errorf("headers differ: %v, %v", known.header, unknown.header)
 	}
 }
+
+// happening is an event about a message.
+type happening struct {
+	Type string
+	Data struct {
+		ID          string
+		Attachments []attached
+	}
+}
+
+// happened are the events after a cursor, and the cursor after them.
+func (at *site) happened(token, after string) ([]happening, string) {
+	at.t.Helper()
+	var page struct {
+		Items      []happening
+		NextCursor string `json:"next_cursor"`
+	}
+	at.must(token, http.MethodGet, "/events?wait=5&after="+after, nil, &page)
+	return page.Items, page.NextCursor
+}
+
+func TestALargeFileComesWhenSomebodyAsksForItAndClientsAreTold(t *testing.T) {
+	for name, database := range databases(t) {
+		t.Run(name, func(t *testing.T) {
+			a, b := newSite(t, ""), newSite(t, database())
+			b.options.Config.Files.FetchBelow = 1000
+			a.start()
+			b.start()
+			befriend(a, b)
+			ana, ben := a.person("ana"), b.person("ben")
+			thread := a.thread(ana, share(a, ana, b, ben, "ben@"+b.name))
+			a.upload(ana, "small", "", noise("small", 1000))
+			a.upload(ana, "large", "", noise("large", 1001))
+			var now struct {
+				NextCursor string `json:"next_cursor"`
+			}
+			b.must(ben, http.MethodGet, "/events", nil, &now)
+			cursor := now.NextCursor
+			small, large := digestOf(noise("small", 1000)), digestOf(noise("large", 1001))
+			message := a.post(ana, thread, map[string]string{"digest": small}, map[string]string{"digest": large})
+			b.eventually("one is held, one is not", func() bool {
+				got := b.files(ben, message)
+				return len(got) == 2 && got[0].State == "held" && got[1].State == "remote"
+			})
+			if got := b.download(ben, large); got.status != http.StatusServiceUnavailable || got.code(t) != "file_fetching" {
+				t.Errorf("asked for the first time: %d %s", got.status, got.body)
+			}
+			b.eventually("told that it is held", func() bool {
+				events, next := b.happened(ben, cursor)
+				cursor = next
+				for _, e := range events {
+					if e.Type == "message.posted" && e.Data.ID == message && e.Data.Attachments[1].State == "held" {
+						return true
+					}
+				}
+				return false
+			})
+			if got := b.download(ben, large); got.status != http.StatusOK {
+				t.Errorf("asked again: %d %s", got.status, got.body)
+			}
+		})
+	}
+}

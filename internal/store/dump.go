@@ -62,6 +62,7 @@ var dumpParts = []dumpPart{
 	{"message", `select e.header, t.hash as thread, p.uri as author, m.sort, m.flags, m.parent from message m
 		join thread t on t.id = m.thread join person p on p.id = m.author join event e on e.pos = m.pos
 		where t.channel = ? and (m.flags & 1) = 0`},
+	{"file", "select digest from file where channel = ?"},
 	{"attachment", "select e.header, a.digest from attachment a join event e on e.pos = a.pos where a.channel = ?"},
 	{"write", `select object, field, stamp, p.uri as actor, own, value
 		from write w join person p on p.id = w.actor where w.channel = ? and value is not null`},

@@ -63,7 +63,11 @@ func draw(t *rapid.T, actor string, object threads.Hash) threads.Draft {
 	case "thread":
 		d.Type, d.Content = threads.TypeThreadCreated, threads.AppendThread(nil, threads.ThreadContent{Title: &text}, salt)
 	case "message":
-		d.Type, d.Content = threads.TypeMessagePosted, threads.AppendMessage(nil, &threads.Message{Thread: object, Body: text}, salt)
+		m := threads.Message{Thread: object, Body: text}
+		if len(text)%2 == 0 { // with one of two files
+			m.Attachments = []threads.Attachment{{Digest: threads.HashOf([]byte(state)), Size: 1, Type: "text/plain", Name: text}}
+		}
+		d.Type, d.Content = threads.TypeMessagePosted, threads.AppendMessage(nil, &m, salt)
 	case "edit":
 		d.Type, d.Content = threads.TypeMessageEdited, threads.AppendEdit(nil, object, text, salt)
 	case "erase":
