@@ -59,7 +59,7 @@ func (x *Exchange) relearned(events []*threads.Event) map[threads.Hash]bool {
 
 // admission adds the control event that admitted the asker.
 func (s *serving) admission(ctx context.Context) error {
-	number := s.ch.Admission(s.asker)
+	number := s.ch.JoinedAt(s.asker)
 	events, err := s.x.logEvents(ctx, s.ch.ID, threads.Ref{Seq: number}, number, 1)
 	if err != nil {
 		return err

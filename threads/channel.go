@@ -84,6 +84,7 @@ type member struct {
 
 type admission struct {
 	number  int64
+	joined  int64 // of the event by which the server came in; less than number where a key was revoked since
 	removed int64 // number of server.removed, 0 while it lasts
 	cuts    map[LogID]Cut
 	start   map[LogID]Start // heads named when it was admitted
@@ -223,6 +224,15 @@ func (c *Channel) Admission(server string) int64 {
 func (c *Channel) Readmitted(server string) bool {
 	m := c.servers[server]
 	return m != nil && len(m.admissions) > 1
+}
+
+// JoinedAt is the number of the control event by which the server came in as it
+// is a member now, which bears its word for it; 0 when it is none.
+func (c *Channel) JoinedAt(server string) int64 {
+	if !c.IsMember(server) {
+		return 0
+	}
+	return c.servers[server].last().joined
 }
 
 // RemovedAt is the number of the control event that ended the server's latest

@@ -116,7 +116,7 @@ func applyCreated(c *Channel, e *Event, o Object) error {
 	key.From, c.follows = 0, follows
 	c.Settings, c.Host, c.Created = settings, e.Header.Origin, e.Header.Time
 	c.hosts = []hosting{{1, c.Host}}
-	c.servers[c.Host] = &member{admissions: []admission{{number: 1}}, keys: []knownKey{{Key: key}}}
+	c.servers[c.Host] = &member{admissions: []admission{{number: 1, joined: 1}}, keys: []knownKey{{Key: key}}}
 	c.grant(e.Header.Actor, grant{number: 1, role: RoleOwner})
 	return nil
 }
@@ -178,7 +178,7 @@ func (c *Channel) admit(server string, key Key, number int64, starts map[LogID]S
 	if !ok || !known.Same(key) {
 		m.keys = append(m.keys, knownKey{Key: key})
 	}
-	m.admissions = append(m.admissions, admission{number: number, start: starts, full: c.Settings.History == "full"})
+	m.admissions = append(m.admissions, admission{number: number, joined: number, start: starts, full: c.Settings.History == "full"})
 	for id, at := range starts {
 		c.final[Ref{id, at.Seq}] = at.Hash
 	}

@@ -204,7 +204,7 @@ func applyServerKey(c *Channel, e *Event, o Object) error {
 func (m *member) reopen(number int64, cuts map[LogID]Cut) {
 	last := m.last()
 	last.removed, last.cuts = number, cuts
-	m.admissions = append(m.admissions, admission{number: number, start: last.start, full: last.full})
+	m.admissions = append(m.admissions, admission{number: number, joined: last.joined, start: last.start, full: last.full})
 }
 
 // checkSuccession checks that the old key signed the new one. Where it did not,
