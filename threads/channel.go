@@ -58,6 +58,9 @@ type Log struct {
 	Before  Hash  // what stands in prev of that event
 	Control int64 // control number of the newest event: it never decreases
 	Doubt   Doubt // of own logs
+	// Contradicted says that the control log names another event for a place than
+	// this one holds: it has to end below.
+	Contradicted bool
 
 	named map[LogID]int64 // in own logs: the newest entries of others named so far
 }

@@ -150,7 +150,9 @@ func (c *Channel) dispute(at Ref) {
 // Contradict notes that the control log names another event for a place than the one held here. The
 // fork lies somewhere above the place below it that was named last, or above where this copy starts.
 func (c *Channel) Contradict(at Ref) {
-	agreed := c.LogOf(at.LogID).From - 1
+	log := c.Logs[at.LogID]
+	log.Contradicted = true
+	agreed := log.From - 1
 	for named := range c.final {
 		if named.LogID == at.LogID && named.Seq < at.Seq {
 			agreed = max(agreed, named.Seq)
@@ -167,7 +169,8 @@ func (c *Channel) Contradict(at Ref) {
 // reached it.
 func (c *Channel) awaits(fork Ref) (Cut, bool) {
 	cut, final := c.finalFrom(fork)
-	return cut, final && c.LogOf(fork.LogID).Seq < cut.Seq
+	log := c.LogOf(fork.LogID)
+	return cut, final && (log.Seq < cut.Seq || log.Contradicted)
 }
 
 // places are those at which the log is known to be forked.

@@ -169,7 +169,7 @@ func (t *tx) endAt(c *threads.Channel, l *threads.Log, log int64, cut threads.Cu
 		delete(c.Logs, l.LogID)
 		return nil
 	}
-	l.Seq, l.Hash, l.Time = cut.Seq, cut.Hash, 0
+	l.Seq, l.Hash, l.Time, l.Contradicted = cut.Seq, cut.Hash, 0, false
 	if !found { // the copy starts just above the cut
 		l.Hash = l.Before
 		if start := c.Start(t.store.server)[l.LogID]; start.Seq == cut.Seq {
