@@ -35,6 +35,16 @@ var planted = []struct{ name, file, text, bug string }{
 		"			return true\n",
 	},
 	{
+		"proof never forwarded", "federation/fork.go",
+		"		lacking[r] = !known && r.Seq >= s.ch.Floor(s.asker, r.LogID)\n",
+		"		lacking[r] = false && !known\n",
+	},
+	{
+		"fork cut off by one", "threads/channel.go",
+		"		cut, closed = Cut{Seq: at.Seq - 1}, true\n",
+		"		cut, closed = Cut{Seq: at.Seq}, true\n",
+	},
+	{
 		"old key counts beyond the cut", "threads/serverkey.go",
 		"	last.removed, last.cuts = number, cuts\n",
 		"	last.cuts = cuts\n",
