@@ -78,7 +78,14 @@ func (s *Server) writeBackup(ctx context.Context, w io.Writer) error {
 // addFiles adds what lies under its digest; what is still on its way in is left
 // out, and so is what is erased meanwhile.
 func addFiles(ctx context.Context, out *backup.Writer, root string) error {
-	err := filepath.WalkDir(root, func(path string, entry fs.DirEntry, err error) error {
+	root, err := filepath.EvalSymlinks(root) // nodes may share the files by a link, which is not walked through
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil // none was ever kept
+	}
+	if err != nil {
+		return err
+	}
+	return filepath.WalkDir(root, func(path string, entry fs.DirEntry, err error) error {
 		if err = errors.Join(err, ctx.Err()); err != nil || entry.IsDir() {
 			return err
 		}
@@ -100,10 +107,6 @@ func addFiles(ctx context.Context, out *backup.Writer, root string) error {
 		}
 		return out.File(filepath.ToSlash(name), info.Size(), f)
 	})
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil // none was ever kept
-	}
-	return err
 }
 
 // isFileName reports whether a path below the directory of files is that of a

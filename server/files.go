@@ -44,7 +44,8 @@ type files struct {
 	loose    chan struct{} // likewise, to drop
 	fetches  fetches
 	swept    time.Time      // when the step that drops files ran; its own
-	scrubbed threads.Hash   // where the scrub goes on; its step's own
+	scrub    sync.Mutex     // held by a scrub
+	scrubbed threads.Hash   // where it goes on
 	under    sync.WaitGroup // fetches under way
 }
 

@@ -69,6 +69,8 @@ func (f *files) drop(ctx context.Context, loose []threads.Hash) (more bool, err 
 // whose bits have changed, is fetched again from the members of its channels; one
 // that the store does not know, which a crash left behind, is deleted.
 func (f *files) scrubStep(ctx context.Context, now time.Time) (time.Time, error) {
+	f.scrub.Lock()
+	defer f.scrub.Unlock()
 	for read := int64(0); read < scrubBytes && ctx.Err() == nil; {
 		next, err := f.store.FilesAfter(ctx, f.scrubbed, 1)
 		if err != nil {

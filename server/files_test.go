@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 )
 
 // answered is an answer to a transfer of bytes.
@@ -356,6 +357,37 @@ func TestUploadingAFileThatIsHereAlreadyTellsNothing(t *testing.T) {
 	}
 	if fmt.Sprint(known.header) != fmt.Sprint(unknown.header) {
 		t.Errorf("headers differ: %v, %v", known.header, unknown.header)
+	}
+}
+
+func TestBytesThatACrashLeftBehindAreDeleted(t *testing.T) {
+	at := newSite(t, "")
+	at.start()
+	token, thread := conversation(at)
+	at.upload(token, "n", "", []byte("known"))
+	at.post(token, thread, map[string]string{"digest": digestOf([]byte("known"))})
+	left, err := at.running.files.dir.Receive(strings.NewReader("left behind"), 100)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := left.Keep(); err != nil { // visible, and then the transaction failed
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		later time.Duration
+		want  int
+	}{{0, 2}, {keepUploads + time.Minute, 1}} { // it may belong to a transaction under way
+		for range 2 { // each file is read, then all are listed
+			if _, err := at.running.files.scrubStep(t.Context(), time.Now().Add(c.later)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if n := len(at.onDisk()); n != c.want {
+			t.Errorf("%s later: %d files, want %d", c.later, n, c.want)
+		}
+	}
+	if got := at.download(token, digestOf([]byte("known"))); got.status != http.StatusOK {
+		t.Errorf("what is known: %d", got.status)
 	}
 }
 

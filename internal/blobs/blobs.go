@@ -41,6 +41,10 @@ func Open(root string) (*Dir, error) {
 	if err := os.MkdirAll(filepath.Join(root, incoming), 0o700); err != nil {
 		return nil, fmt.Errorf("make the directory of files: %w", err)
 	}
+	root, err := filepath.EvalSymlinks(root) // a link cannot be walked through
+	if err != nil {
+		return nil, fmt.Errorf("find the directory of files: %w", err)
+	}
 	return &Dir{root}, nil
 }
 

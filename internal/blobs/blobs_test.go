@@ -223,3 +223,42 @@ func TestAbandonedTemporariesAreSweptAndOthersAreNot(t *testing.T) {
 		t.Errorf("left: %v", left)
 	}
 }
+
+func TestEveryFileIsListedButNewOnesAlsoThroughALink(t *testing.T) {
+	_, root := open(t)
+	link := filepath.Join(t.TempDir(), "files")
+	if err := os.Symlink(root, link); err != nil {
+		t.Fatal(err)
+	}
+	d, err := blobs.Open(link)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, content := range []string{"one", "two"} {
+		in, err := d.Receive(strings.NewReader(content), 100)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if content == "two" { // stays on its way in
+			break
+		}
+		if err := in.Keep(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	listed := func(since time.Time) (all []string) {
+		if err := d.Each(since, func(digest string) error { all = append(all, digest); return nil }); err != nil {
+			t.Fatal(err)
+		}
+		return all
+	}
+	if all := listed(time.Now().Add(time.Hour)); len(all) != 1 || all[0] != digest([]byte("one")) {
+		t.Errorf("listed: %v", all)
+	}
+	if all := listed(time.Now().Add(-time.Hour)); len(all) != 0 {
+		t.Errorf("new ones are listed: %v", all)
+	}
+	if n, err := d.Pending(); n != 3 || err != nil {
+		t.Errorf("%d bytes on their way in, %v", n, err)
+	}
+}
