@@ -1,4 +1,4 @@
-.PHONY: run check lint test race bench sim import replay kill nodes failover removal powercut disk bounds
+.PHONY: proxies run check lint test race bench sim import replay kill nodes failover removal powercut disk bounds
 
 # What a newcomer runs first: two organisations in conversation on this machine.
 run:
@@ -84,3 +84,7 @@ bounds:
 FAILOVERS ?= 100
 failover:
 	$(PROCESSES) -run TestASynchronousStandby -args -process.failovers=$(FAILOVERS)
+
+# Real proxies in front of servers, and requests that could be read in two ways (Debian: nginx-light haproxy).
+proxies:
+	go test ./server -run TestRealProxies -count=1 -v -args -proxies
