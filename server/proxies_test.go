@@ -66,6 +66,7 @@ func proxied(t *testing.T, program, conf string) *site {
 	behind := freeAddress(t)
 	at.options.Config.Listen = behind
 	at.options.Config.TrustedProxies = []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}
+	at.options.Config.Limits.PersonRate, at.options.Config.Limits.AnonymousRate = 1_000_000, 1_000_000
 	at.start()
 	dir := t.TempDir()
 	file := filepath.Join(dir, "conf")
@@ -91,7 +92,7 @@ func proxied(t *testing.T, program, conf string) *site {
 			t.Log(said.String())
 		}
 	})
-	at.eventually("reached through "+program, func() bool { return at.status(at.url+"/api/v1/server", "") == http.StatusOK })
+	at.eventually("reached through "+program, func() bool { return at.status(at.url+"/.well-known/meridian", "") == http.StatusOK })
 	return at
 }
 
