@@ -2,6 +2,7 @@ package sim_test
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
@@ -24,6 +25,9 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"golang.org/x/net/http2"
+	"golang.org/x/net/http2/hpack"
 )
 
 var bounds = flag.Bool("process.bounds", false, "exhaust the bounds of a real server from outside, and measure what is left for others")
@@ -288,4 +292,94 @@ func (b *besieged) stranger(kind int) {
 		return
 	}
 	_, _ = io.Copy(io.Discard, c)
+}
+
+// T40: what HTTP/2 lets a client ask for costs bounded time and memory, and nobody speaks it without TLS.
+func TestFloodsOfFramesCostLittle(t *testing.T) {
+	b := newBesieged(t)
+	before := b.resident()
+	for _, flood := range []struct {
+		name string
+		pour func(*http2.Framer, *hpack.Encoder, *bytes.Buffer) error
+	}{
+		{"headers that go on and on", goesOn},
+		{"streams that are reset at once", resetsAtOnce},
+		{"streams that stay open", stayOpen},
+	} {
+		cpu := b.gauge("process_cpu_seconds_total")
+		var all sync.WaitGroup
+		for range 10 {
+			all.Go(func() { b.pourFrames(flood.pour) })
+		}
+		all.Wait()
+		b.eventually("served", func() bool { return b.owner.reads("/me", nil) }) // from the flood's own address it takes a moment
+		time.Sleep(5 * time.Second)
+		spent, after := b.gauge("process_cpu_seconds_total")-cpu, b.resident()
+		t.Logf("ten connections with %s: %.1f s of CPU, %.1f MiB more", flood.name, spent, after-before)
+		if spent > 60 || after > before+32 {
+			t.Errorf("%s: %.1f s of CPU, %.1f MiB more", flood.name, spent, after-before)
+		}
+	}
+}
+
+// pourFrames has f send what it likes on a connection, until it is done or hung up on.
+func (b *besieged) pourFrames(f func(*http2.Framer, *hpack.Encoder, *bytes.Buffer) error) {
+	c, err := tls.Dial("tcp", b.address, &tls.Config{InsecureSkipVerify: true, NextProtos: []string{"h2"}})
+	if err != nil {
+		return
+	}
+	defer c.Close()
+	_ = c.SetDeadline(time.Now().Add(time.Minute))
+	if _, err := io.WriteString(c, http2.ClientPreface); err != nil {
+		return
+	}
+	go func() { _, _ = io.Copy(io.Discard, c) }()
+	frames := http2.NewFramer(c, nil)
+	var block bytes.Buffer
+	if frames.WriteSettings() == nil {
+		_ = f(frames, hpack.NewEncoder(&block), &block) // being hung up on is what is hoped for
+	}
+}
+
+func request(to *hpack.Encoder, block *bytes.Buffer) []byte {
+	block.Reset()
+	for _, field := range [][2]string{{":method", "GET"}, {":scheme", "https"}, {":authority", "x"}, {":path", "/api/v1/server"}} {
+		_ = to.WriteField(hpack.HeaderField{Name: field[0], Value: field[1]}) // into memory
+	}
+	return block.Bytes()
+}
+
+func goesOn(f *http2.Framer, to *hpack.Encoder, block *bytes.Buffer) error {
+	if err := f.WriteHeaders(http2.HeadersFrameParam{StreamID: 1, BlockFragment: request(to, block)}); err != nil {
+		return err
+	}
+	for n := range 100_000 {
+		block.Reset()
+		_ = to.WriteField(hpack.HeaderField{Name: fmt.Sprint("x-", n), Value: strings.Repeat("a", 4000)})
+		if err := f.WriteContinuation(1, false, block.Bytes()); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func resetsAtOnce(f *http2.Framer, to *hpack.Encoder, block *bytes.Buffer) error {
+	for n := range uint32(10_000) {
+		if err := f.WriteHeaders(http2.HeadersFrameParam{StreamID: 2*n + 1, BlockFragment: request(to, block), EndHeaders: true, EndStream: true}); err != nil {
+			return err
+		}
+		if err := f.WriteRSTStream(2*n+1, http2.ErrCodeCancel); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func stayOpen(f *http2.Framer, to *hpack.Encoder, block *bytes.Buffer) error {
+	for n := range uint32(10_000) {
+		if err := f.WriteHeaders(http2.HeadersFrameParam{StreamID: 2*n + 1, BlockFragment: request(to, block), EndHeaders: true}); err != nil {
+			return err
+		}
+	}
+	return nil
 }
