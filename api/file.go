@@ -90,27 +90,37 @@ const (
 func (a *API) fileRoutes() {
 	a.mux.HandleFunc("POST "+filesPath, a.carried(a.upload))
 	a.mux.HandleFunc("GET "+filesPath+"/{digest}", a.carried(a.download))
-	registry := a.huma.OpenAPI().Components.Schemas
+	for _, op := range []*huma.Operation{a.uploadOperation(), a.downloadOperation()} {
+		op.Tags, op.Security = []string{"files"}, []map[string][]string{{"token": {}}}
+		op.Responses["default"] = a.problemResponse()
+		a.huma.OpenAPI().AddOperation(op)
+	}
+}
+
+func (a *API) uploadOperation() *huma.Operation {
 	text := &huma.Schema{Type: huma.TypeString}
-	bytes := map[string]*huma.MediaType{"application/octet-stream": {Schema: &huma.Schema{Type: huma.TypeString, Format: "binary"}}}
-	security := []map[string][]string{{"token": {}}}
-	a.huma.OpenAPI().AddOperation(&huma.Operation{
-		OperationID: "upload-file", Method: http.MethodPost, Path: filesPath, Tags: []string{"files"}, Security: security,
+	uploaded := schemaIn[File](a.huma.OpenAPI().Components.Schemas)
+	return &huma.Operation{
+		OperationID: "upload-file", Method: http.MethodPost, Path: filesPath,
 		Summary: "Upload a file, to attach it to messages within a day",
 		Description: "The body is the file as it is; Content-Type is its media type. The answer is the same whether or not this server has the file already. " +
 			"It is kept once a message names it, and readable by who may read that message.",
 		Parameters: []*huma.Param{
-			{Name: "name", In: "query", Required: true, Schema: &huma.Schema{Type: huma.TypeString}, Description: "Name of the file: 1 to 255 bytes, no path."},
+			{Name: "name", In: "query", Required: true, Schema: text, Description: "Name of the file: 1 to 255 bytes, no path."},
 			{Name: "Idempotency-Key", In: "header", Schema: text, Description: "Refused with 409 where another request had it; uploading a file twice is harmless by itself."},
 		},
 		RequestBody: &huma.RequestBody{Required: true, Content: map[string]*huma.MediaType{"*/*": {}}},
 		Responses: map[string]*huma.Response{
-			"201":     {Description: "Uploaded", Content: map[string]*huma.MediaType{"application/json": {Schema: schemaIn[File](registry)}}},
-			"default": a.problemResponse(),
+			"201": {Description: "Uploaded", Content: map[string]*huma.MediaType{"application/json": {Schema: uploaded}}},
 		},
-	})
-	a.huma.OpenAPI().AddOperation(&huma.Operation{
-		OperationID: "file", Method: http.MethodGet, Path: filesPath + "/{digest}", Tags: []string{"files"}, Security: security,
+	}
+}
+
+func (a *API) downloadOperation() *huma.Operation {
+	text := &huma.Schema{Type: huma.TypeString}
+	bytes := map[string]*huma.MediaType{"application/octet-stream": {Schema: &huma.Schema{Type: huma.TypeString, Format: "binary"}}}
+	return &huma.Operation{
+		OperationID: "file", Method: http.MethodGet, Path: filesPath + "/{digest}",
 		Summary: "A file of a message that you may read",
 		Description: "Ranges (RFC 9110 §14) and conditions are understood. It is always served as an attachment, and as application/octet-stream unless its type is known to be passive. " +
 			"503 with the code `file_fetching` or `file_missing` means that its bytes are not here yet: the event of the message comes again when they are.",
@@ -119,12 +129,11 @@ func (a *API) fileRoutes() {
 			{Name: "Range", In: "header", Schema: text},
 		},
 		Responses: map[string]*huma.Response{
-			"200":     {Description: "The file", Content: bytes},
-			"206":     {Description: "A part of the file", Content: bytes},
-			"304":     {Description: "You have it"},
-			"default": a.problemResponse(),
+			"200": {Description: "The file", Content: bytes},
+			"206": {Description: "A part of the file", Content: bytes},
+			"304": {Description: "You have it"},
 		},
-	})
+	}
 }
 
 // carried lets a caller in to a transfer of bytes, within bounds.
