@@ -1,4 +1,4 @@
-.PHONY: proxies run check lint test race bench sim import replay kill nodes failover removal powercut disk bounds
+.PHONY: proxies run check lint test race bench sim import replay kill nodes failover removal powercut disk bounds migrate
 
 # What a newcomer runs first: two organisations in conversation on this machine.
 run:
@@ -59,6 +59,11 @@ kill:
 # Three nodes of one organisation on one PostgreSQL, killed and stopped under load: KILLS=N times.
 nodes:
 	$(PROCESSES) -run TestNodesKilledAndStopped -args -process.nodes=$(KILLS)
+
+# A database of the first version brought up to date, the program killed meanwhile: KILLS=N times on
+# each kind of database.
+migrate:
+	$(PROCESSES) -run TestAMigrationThatIsKilled -args -process.migrations=$(KILLS)
 
 # A server and a person removed while cut off.
 removal:

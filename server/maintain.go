@@ -2,8 +2,10 @@ package server
 
 import (
 	"context"
+	"fmt"
 
 	"meridian/internal/store"
+	"meridian/threads"
 )
 
 // Rebuilt is the answer of rebuild.
@@ -11,12 +13,20 @@ type Rebuilt struct {
 	Position int64 `json:"position"` // of the newest event replayed; 0 without any
 }
 
-// rebuild holds the pen until it is done, in one transaction: what is read
+// rebuild first looks whether what it rebuilds from is sound. It holds the pen until it is done, in one transaction: what is read
 // meanwhile is the old state.
 func (s *Server) rebuild(ctx context.Context, _ struct{}) (Rebuilt, error) {
 	var done Rebuilt
+	found, err := s.verify(ctx, struct{}{})
+	if err != nil {
+		return done, err
+	}
+	if len(found.Faults) > 0 {
+		return done, threads.Refuse(threads.Conflict, "damaged", "", fmt.Sprintf(
+			"%d logs are damaged, so nothing was made anew of them; let the running server repair them from partners first: %s", len(found.Faults), found.Faults[0]))
+	}
 	s.log.Info("rebuilding")
-	err := s.store.Rebuild(ctx, func(pos int64) { done.Position = pos })
+	err = s.store.Rebuild(ctx, func(pos int64) { done.Position = pos })
 	s.log.Info("rebuilt", "position", done.Position)
 	return done, err
 }

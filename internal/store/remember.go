@@ -64,22 +64,35 @@ func (t *tx) forgetDigest(e *threads.Event) error {
 }
 
 // ForgetOutcomes drops at most limit outcomes that were remembered before the
-// instant, and reports how many it dropped.
+// instant, and reports how many it dropped. Each row says for itself that it is
+// old: where the index by which they are found says otherwise, nothing is dropped.
 func (s *Store) ForgetOutcomes(ctx context.Context, before time.Time, limit int) (int64, error) {
 	var dropped int64
 	err := s.change(ctx, func(tx *sqlx.Tx) error {
-		done, err := tx.ExecContext(ctx, s.bind(forgetQuery), before.UnixMilli(), limit)
-		if err != nil {
-			return fmt.Errorf("forget outcomes: %w", err)
+		var old int64
+		if err := tx.GetContext(ctx, &old, s.bind("select count(*) from ("+oldOutcomes+") as old"), before.UnixMilli(), limit); err != nil {
+			return err
 		}
-		dropped, err = done.RowsAffected()
+		done, err := tx.ExecContext(ctx, s.bind(forgetQuery),
+			before.UnixMilli(), limit, before.UnixMilli())
+		if err != nil {
+			return err
+		}
+		if dropped, err = done.RowsAffected(); err == nil && dropped != old {
+			err = fmt.Errorf("the index says that %d are old, and %d rows say so: nothing was dropped; rebuild the index idempotency_at", old, dropped)
+		}
 		return err
 	})
-	return dropped, err
+	if err != nil {
+		return 0, fmt.Errorf("forget outcomes: %w", err)
+	}
+	return dropped, nil
 }
 
-const forgetQuery = `delete from idempotency where (person, key) in (
-	select person, key from idempotency where at < ? order by at limit ?)`
+const (
+	oldOutcomes = "select person, key from idempotency where at < ? order by at limit ?"
+	forgetQuery = "delete from idempotency where (person, key) in (" + oldOutcomes + ") and at < ?"
+)
 
 // Expect notes that this server has accepted an invitation into the channel, so
 // that its control log is taken in.
