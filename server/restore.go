@@ -57,7 +57,8 @@ func load(ctx context.Context, from io.ReadSeeker, o store.Options, take backup.
 
 // Restore fills an empty installation from a backup of the same server: database,
 // files, and at last the keys, without which no server starts. An installation
-// that holds anything is refused by name. What was damaged when the backup was
+// that holds anything is refused by name. A mark of an earlier database goes: it
+// could prove the restored one current. What was damaged when the backup was
 // made is told in the answer and is no error.
 func Restore(ctx context.Context, c config.Config, path string, now time.Time) (BackedUp, error) {
 	done := BackedUp{File: path, Faults: []store.Fault{}}
@@ -93,6 +94,9 @@ func Restore(ctx context.Context, c config.Config, path string, now time.Time) (
 	}
 	if err = errors.Join(err, db.Close()); err != nil {
 		return done, fmt.Errorf("restore %s: %w", path, err)
+	}
+	if err := os.Remove(MarkFile(c.DataDir)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return done, fmt.Errorf("take away the mark of an earlier database: %w", err)
 	}
 	return done, in.place()
 }
