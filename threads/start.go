@@ -47,10 +47,11 @@ func (c *Channel) startedAt(id LogID, seq int64) Start {
 
 // ServedFrom is the seq from which a member server is given a log that it has
 // applied up to have. One that came back into a channel whose newcomers see all
-// of its history goes on where it stopped; others go on from their start.
+// of its history goes on where it stopped; others go on from their start. What it
+// wrote itself, and lost, is no history to it.
 func (c *Channel) ServedFrom(server string, id LogID, have int64) int64 {
 	m := c.servers[server]
-	if m == nil || have > 0 && c.SeesHistory(server) {
+	if m == nil || have > 0 && c.SeesHistory(server) || id.Origin == server {
 		return have + 1
 	}
 	return max(have, m.last().start[id].Seq) + 1
