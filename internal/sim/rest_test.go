@@ -75,7 +75,7 @@ func (w *world) heads(ch *channel, truth *threads.Channel) string {
 	for _, n := range w.members(truth) {
 		c := n.channel(ch.id)
 		if c == nil || c.Control != truth.Control {
-			return fmt.Sprintf("channel %.8s: %s has not all of the control log", ch.id, n.name)
+			return fmt.Sprintf("channel %.8s: %s has not all of the control log: %s", ch.id, n.name, w.controls(ch))
 		}
 		var got []string
 		for _, h := range c.Frontier() {
@@ -91,6 +91,16 @@ func (w *world) heads(ch *channel, truth *threads.Channel) string {
 		}
 	}
 	return ""
+}
+
+// controls is how far everybody has the control log, and whom they take for the host.
+func (w *world) controls(ch *channel) (all string) {
+	for _, n := range w.nodes {
+		if c := n.channel(ch.id); c != nil {
+			all += fmt.Sprintf(" %s %d=%.8s host %s members %v;", n.name, c.Control.Seq, c.Control.Hash, c.Host, c.Servers())
+		}
+	}
+	return all
 }
 
 // beginning groups members that must hold the same: those whose copies start at
