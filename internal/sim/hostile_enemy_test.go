@@ -39,8 +39,9 @@ type enemy struct {
 }
 
 type heard struct {
-	path string
-	body []byte
+	path    string
+	body    []byte
+	request *http.Request // as it came, its body apart
 }
 
 func newEnemy(t testing.TB) *enemy {
@@ -85,7 +86,7 @@ func (e *enemy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	body, _ := io.ReadAll(r.Body)
 	e.mu.Lock()
-	e.heard = append(e.heard, heard{r.URL.Path, body})
+	e.heard = append(e.heard, heard{r.URL.Path, body, r})
 	answer, files := e.answers[r.URL.Path], e.files
 	var asked struct{ ID, Kind, Channel string }
 	if r.URL.Path == "/federation/v1/request" && json.Unmarshal(body, &asked) == nil && asked.Kind == "invite" {
