@@ -137,6 +137,9 @@ func (x *Exchange) renewIn(ctx context.Context, id threads.Hash, now time.Time) 
 	if err != nil || ch == nil || ch.Host != x.Server {
 		return err
 	}
+	if len(ch.Servers()) == 1 { // nobody else is there to check by it, and a host put back to before others came must not go on by itself
+		return nil
+	}
 	for _, server := range ch.Servers() {
 		if err := x.renewKey(ctx, ch, server, now); err != nil {
 			return err

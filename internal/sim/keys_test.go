@@ -166,7 +166,7 @@ func unfit(h *threads.Header, turns []keyTurn) string {
 func (w *world) outdated() string {
 	for _, ch := range w.channels {
 		truth := w.truth(ch)
-		if truth == nil || w.net.nodes[truth.Host].liar != nil {
+		if truth == nil || w.net.nodes[truth.Host].liar != nil || len(truth.Servers()) == 1 {
 			continue
 		}
 		for _, n := range w.members(truth) {
