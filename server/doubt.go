@@ -19,6 +19,10 @@ func (s *Server) committed(c journal.Commit) {
 		s.alarms.wentBack.Inc()
 		s.federation.Doubted()
 		s.log.Error("the database lacks what this server had committed: it is asked back of partners, and what is written meanwhile goes to new logs")
+		select {
+		case s.wentBack <- struct{}{}:
+		default: // it is stopping already
+		}
 	}
 	for _, e := range c.Foreign {
 		s.alarms.foreign.Inc()

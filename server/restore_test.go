@@ -1,14 +1,18 @@
 package server
 
 import (
+	"database/sql"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
+	"meridian/internal/store/pgtest"
 	"meridian/threads"
 )
 
@@ -316,4 +320,92 @@ func (at *site) copied() *site {
 	}
 	twin.options.Config.PublicURL = at.options.Config.PublicURL
 	return twin
+}
+
+// T57, second half: what a standby had not yet got when it was promoted is gone
+// from the database, under the server that had answered for it.
+func TestADatabaseThatWentBackUnderAServerIsHealedByItsPartner(t *testing.T) {
+	database := pgtest.URL(t)
+	standby := swapOf(t, database)
+	a, b := newSite(t, database), newSite(t, "")
+	a.start()
+	b.start()
+	ana, ben := a.person("ana"), b.person("ben")
+	befriend(a, b)
+	channel := share(a, ana, b, ben, "ben@"+b.name)
+	var thread item
+	a.must(ana, http.MethodPost, "/channels/"+channel+"/threads", map[string]string{"title": "Pumps", "body": "one"}, &thread)
+	b.holding(ben, thread.ID, 1)
+	standby.copy()
+	post := func(body string) {
+		t.Helper()
+		a.eventually("storing "+body, func() bool { return a.tryPost(ana, thread.ID, body) != "" })
+	}
+	post("two")
+	b.holding(ben, thread.ID, 2)
+	b.mustStop()
+
+	standby.promote()
+	post("three") // into another log: B is away and nobody knows what it holds
+	a.eventually("stopping by itself", func() bool { return a.status(a.admin+"/readyz", "") != http.StatusOK })
+	if err := a.stop(); !errors.Is(err, ErrWentBack) {
+		t.Errorf("the server stopped with %v", err)
+	}
+	a.start()
+	b.start()
+	a.holding(ana, thread.ID, 3)
+	b.holding(ben, thread.ID, 3)
+	a.eventually("of one state with B", func() bool { return a.stateHash(ana, channel) == b.stateHash(ben, channel) })
+	if logs := b.logsOf(channel, a.name); len(logs) != 2 || logs[0].Seq != 3 || logs[1].Seq != 1 {
+		t.Errorf("B holds of A %+v", logs)
+	}
+}
+
+// swap puts an older copy in the place of a PostgreSQL database in use.
+type swap struct {
+	t     *testing.T
+	admin *sql.DB
+	name  string
+}
+
+func swapOf(t *testing.T, database string) *swap {
+	t.Helper()
+	u, err := url.Parse(database)
+	if err != nil {
+		t.Fatal(err)
+	}
+	name := strings.TrimPrefix(u.Path, "/")
+	u.Path = "/postgres"
+	admin, err := sql.Open("postgres", u.String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &swap{t, admin, name}
+	t.Cleanup(func() {
+		s.run(`drop database if exists %s_lost with (force)`)
+		_ = admin.Close()
+	})
+	return s
+}
+
+// run runs statements about the database, whose name stands for %s.
+func (s *swap) run(statements ...string) {
+	s.t.Helper()
+	for _, statement := range statements {
+		if _, err := s.admin.Exec(strings.ReplaceAll(statement, "%s", s.name)); err != nil {
+			s.t.Fatalf("%s: %v", statement, err)
+		}
+	}
+}
+
+const disconnected = `select pg_terminate_backend(pid) from pg_stat_activity where datname = '%s'`
+
+func (s *swap) copy() {
+	s.run(`alter database %s allow_connections false`, disconnected, `select pg_sleep(0.2)`,
+		`create database %s_old template %s`, `alter database %s allow_connections true`)
+}
+
+func (s *swap) promote() {
+	s.run(`alter database %s allow_connections false`, disconnected, `select pg_sleep(0.2)`,
+		`alter database %s rename to %s_lost`, `alter database %s_old rename to %s`)
 }

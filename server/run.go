@@ -13,6 +13,11 @@ import (
 // with what follows it stays within 30 s.
 const drainTimeout = 20 * time.Second
 
+// ErrWentBack says that a server stopped because its database had lost what was
+// committed to it: every position that followers and clients hold may now mean
+// something else, so it is to be made and run anew. By then it doubts its logs.
+var ErrWentBack = errors.New("the database went back; the server starts anew")
+
 // Run serves until ctx is done or a listener fails, then stops: it is no longer
 // ready, ends sockets and long polls, lets requests and steps finish, and closes
 // the store. What was answered is durable before that. It returns within 30 s.
@@ -33,6 +38,8 @@ func (s *Server) Run(ctx context.Context) error {
 	select {
 	case <-ctx.Done():
 	case err = <-failed:
+	case <-s.wentBack:
+		err = ErrWentBack
 	}
 	s.log.Info("stopping")
 	s.health.ready.Store(false)

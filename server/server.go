@@ -55,6 +55,7 @@ type Server struct {
 	settleNow  chan struct{} // receives when what waits may have come through another node
 	mark       *mark         // nil until the database was held against it
 	alarms     *alarms
+	wentBack   chan struct{} // receives when the database has gone back
 	health     health
 	// certificate is shown to people and partners; nil where a proxy does that.
 	certificate *certificate
@@ -75,7 +76,7 @@ func New(ctx context.Context, o Options) (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("data_dir: %w", err)
 	}
-	s := &Server{config: o.Config, log: o.Log, clock: o.Clock, registry: o.Registry, version: o.Version, settleNow: make(chan struct{}, 1)}
+	s := &Server{config: o.Config, log: o.Log, clock: o.Clock, registry: o.Registry, version: o.Version, settleNow: make(chan struct{}, 1), wentBack: make(chan struct{}, 1)}
 	if s.store, err = store.Open(ctx, store.Options{URL: o.Config.Database, Server: o.Config.Server()}); err != nil {
 		return nil, fmt.Errorf("database: %w", err)
 	}

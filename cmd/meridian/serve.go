@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -24,11 +25,15 @@ func serveCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			s, err := server.New(c.Context(), serverOptions(settings, newLog(settings.Log, c.ErrOrStderr())))
-			if err != nil {
-				return err
+			for {
+				s, err := server.New(c.Context(), serverOptions(settings, newLog(settings.Log, c.ErrOrStderr())))
+				if err != nil {
+					return err
+				}
+				if err := s.Run(c.Context()); !errors.Is(err, server.ErrWentBack) {
+					return err
+				}
 			}
-			return s.Run(c.Context())
 		},
 	}
 	configFlag(c)
