@@ -118,11 +118,13 @@ func (x *Exchange) GiveUp(ctx context.Context, name string) error {
 	return err
 }
 
-// Times of doubts. A channel without other member servers is proven after a
-// while in which partners may have said that they are in it.
+// Times of doubts. What this server had sent before it lost it can still be on
+// its way for inFlight, within which receivers take a request for fresh: until
+// then nobody's answer says that it holds nothing more, nor that nobody is in a
+// channel who is not known here to be.
 const (
 	doubtsEvery = 5 * time.Second
-	lonelyAfter = 2 * time.Minute
+	inFlight    = 2 * MaxClockDifference
 )
 
 // SettleDoubts ends the doubts of the channels of which every member server has
@@ -151,8 +153,13 @@ func (x *Exchange) settleDoubt(ctx context.Context, id threads.Hash, now time.Ti
 		return fmt.Errorf("load channel %s: %w", id, err)
 	}
 	age := x.doubts.age(id, now)
-	if ch == nil || len(x.Awaited(ch)) > 0 || len(ch.Servers()) < 2 && age < lonelyAfter {
+	if ch == nil || len(x.Awaited(ch)) > 0 {
 		return nil
+	}
+	if len(ch.Servers()) < 2 && age < inFlight {
+		if strangers, err := x.knowsNobody(ctx); !strangers || err != nil {
+			return err
+		}
 	}
 	if err := x.Journal.Prove(ctx, id); err != nil {
 		return fmt.Errorf("prove channel %s: %w", id, err)
@@ -162,13 +169,24 @@ func (x *Exchange) settleDoubt(ctx context.Context, id threads.Hash, now time.Ti
 	return nil
 }
 
+// knowsNobody reports whether there is no other server with which this one ever
+// exchanged anything.
+func (x *Exchange) knowsNobody(ctx context.Context) (bool, error) {
+	servers, err := x.Neighbours.Servers(ctx)
+	if err != nil || len(servers) > 0 {
+		return false, err
+	}
+	partners, err := x.allowed(ctx)
+	return len(partners) == 0, err
+}
+
 // gaveAll takes note, of a channel in doubt, that a member server was asked
 // and that nothing it holds of this server's own logs is missing here.
 func (c *Courier) gaveAll(ctx context.Context, ch *threads.Channel, t pulledChannel, now time.Time) error {
 	if !ch.InDoubt() || t.Code != "" || c.x.doubts.has(ch.ID, c.name) || !ch.IsMember(c.name) {
 		return nil
 	}
-	if t.Control.Number > ch.Control.Seq || lacksOwn(ch, t.standing, c.x.Server) || slices.ContainsFunc(t.Waiting, func(w wireWaiting) bool { return w.Origin == c.x.Server }) {
+	if c.x.doubts.age(ch.ID, now) < inFlight || t.Control.Number > ch.Control.Seq || lacksOwn(ch, t.standing, c.x.Server) || slices.ContainsFunc(t.Waiting, func(w wireWaiting) bool { return w.Origin == c.x.Server }) {
 		return nil
 	}
 	c.x.heed(c.name, Hint{Gave: ch.ID})

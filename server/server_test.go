@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -31,8 +32,9 @@ type site struct {
 	name    string
 	url     string
 	admin   string
-	running *Server      // since the last start
-	stop    func() error // ends the run; safe to repeat
+	running *Server       // since the last start
+	stop    func() error  // ends the run; safe to repeat
+	ahead   *atomic.Int64 // of its clock, where a test puts it forward
 }
 
 // sites are the databases that everything has to work on.
