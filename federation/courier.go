@@ -74,6 +74,7 @@ type stepping struct {
 	failures  int
 	suspected int  // pushes that failed although the server answered just before
 	apart     bool // the next batch is taken apart: the last one took too long
+	begun     bool // the first contact was tried
 	retryAt   time.Time
 	compareAt time.Time
 	inquireAt time.Time // when to look whether to ask about erasures
@@ -299,6 +300,7 @@ func (c *Courier) Step(ctx context.Context, now time.Time) (time.Time, error) {
 	if now.Before(c.retryAt) {
 		return c.wait(ctx, now)
 	}
+	c.begun = true
 	next, err := c.work(ctx, now)
 	if failed := c.failed(err, now); failed {
 		next, err = c.retryAt, c.giveUp(ctx, now)
@@ -386,8 +388,12 @@ func (c *Courier) open(ctx context.Context, now time.Time) error {
 	c.inbox = inbox{}
 	c.mu.Unlock()
 	c.unknown, c.letters = c.unknown || in.unknown, c.letters || in.letters
-	if in.roused && c.failures > 0 {
-		c.failures, c.retryAt, c.compareAt = 0, time.Time{}, now
+	switch {
+	case in.roused && c.failures > 0:
+		turn := c.x.turn(now)
+		c.failures, c.retryAt, c.compareAt = 0, turn, turn
+	case in.roused && !c.begun:
+		c.retryAt = time.Time{}
 	}
 	c.takeWants(in.wants, now)
 	if in.anew {
@@ -451,6 +457,15 @@ func (c *Courier) checkKey(ctx context.Context) {
 // spread is d, a quarter more or less.
 func (x *Exchange) spread(d time.Duration) time.Duration {
 	return d*3/4 + time.Duration(x.Jitter()*float64(d/2))
+}
+
+// maxTurns is how many partners that come back are exchanged with at once; more wait, each startSpread
+// longer.
+const maxTurns = 25
+
+// turn is when a partner that gave a sign of life is tried again: at once, unless many did.
+func (x *Exchange) turn(now time.Time) time.Time {
+	return now.Add(x.turns.ReserveN(now, 1).DelayFrom(now))
 }
 
 // failed takes note of a failure to exchange with the server and sets when to try again: exponential

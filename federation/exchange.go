@@ -14,6 +14,7 @@ import (
 	"meridian/threads"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/time/rate"
 )
 
 // ProtocolVersion is the version of the protocol that this package speaks.
@@ -82,6 +83,7 @@ type Exchange struct {
 	own      own
 	renewed  chan struct{}        // receives when a key changed that channels may have to record
 	checked  map[string]time.Time // when the keys of servers were last looked at because of a request
+	turns    *rate.Limiter        // of partners that come back
 	couriers map[string]*Courier
 	known    map[string]acquaintance
 	changes  int // how often something about a server was decided
@@ -109,7 +111,7 @@ func New(o Options) (*Exchange, error) {
 	}
 	x := &Exchange{
 		Options: o, own: keys, metrics: metrics, renewed: make(chan struct{}, 1), checked: map[string]time.Time{},
-		doubts: newDoubts(), couriers: map[string]*Courier{}, known: map[string]acquaintance{}, leases: map[threads.Hash]lease{},
+		doubts: newDoubts(), turns: rate.NewLimiter(rate.Every(startSpread), maxTurns), couriers: map[string]*Courier{}, known: map[string]acquaintance{}, leases: map[threads.Hash]lease{},
 	}
 	x.verifier = NewVerifier(o.Server, x.keyFor)
 	return x, nil

@@ -218,7 +218,7 @@ func (s *site) start() {
 				s.t.Errorf("renew keys: %v", err)
 				return
 			}
-			wait(ctx, time.Until(next), nil, s.exchange.KeysChanged())
+			wait(ctx, next.Sub(s.now()), nil, s.exchange.KeysChanged())
 		}
 	})
 	s.stop = func() {
