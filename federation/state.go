@@ -44,7 +44,9 @@ func (c *Courier) load(ctx context.Context, now time.Time) error {
 	others := len(c.x.couriers) - 1
 	c.x.mu.Unlock()
 	c.compareAt = now.Add(time.Duration(c.x.Jitter() * float64(startSpread) * float64(others)))
-	c.retryAt = c.compareAt // until its turn comes nothing is asked of it, whatever there is to do
+	if others >= maxTurns {
+		c.retryAt = c.compareAt // until its turn comes nothing is asked of it, whatever there is to do
+	}
 	c.keyAt = c.compareAt.Add(c.x.spread(keyCheckEvery))
 	if !p.Verified {
 		c.keyAt = c.compareAt
