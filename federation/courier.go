@@ -246,7 +246,8 @@ func (c *Courier) answered(now time.Time) {
 		c.x.metrics.trouble(c.name, "")
 		c.x.Log.Info("partner reached again", "partner", c.name, "attempts", c.state.Attempts)
 	}
-	c.state.ContactOut, c.state.Attempts, c.state.Error, c.state.Remedy, c.state.Reason = now, 0, "", "", ""
+	c.state.ContactOut, c.state.Attempts, c.state.NextTry = now, 0, time.Time{}
+	c.state.Error, c.state.Remedy, c.state.Reason = "", "", ""
 	c.x.metrics.contact(c.name, "out", now)
 }
 
