@@ -11,7 +11,7 @@ import (
 // fork is what becomes of an event at whose place another one is held: if both
 // are authentic they are the proof that their server shows two histories.
 func (run *intake) fork(r *reach, e *threads.Event) (*threads.Refusal, error) {
-	refused := &threads.Refusal{Code: threads.RefusedFork, Detail: "another event of this log stands at this place"}
+	refused := otherHeld()
 	have, err := run.at(r, e.Header.Ref())
 	if err != nil || have == nil {
 		return refused, err
@@ -20,6 +20,10 @@ func (run *intake) fork(r *reach, e *threads.Event) (*threads.Refusal, error) {
 		run.learn(r, f)
 	}
 	return refused, nil
+}
+
+func otherHeld() *threads.Refusal {
+	return &threads.Refusal{Code: threads.RefusedFork, Detail: "another event of this log stands at this place"}
 }
 
 // proven takes up a proof that a partner passes on. One that cannot be checked

@@ -180,6 +180,12 @@ func (run *intake) place(r *reach, e *threads.Event) (*threads.Refusal, error) {
 		run.advance(r, e)
 		return nil, nil
 	}
+	if old := run.j.room.channels[r.c.ID][e.Header.LogID()][e.Header.Seq]; old != nil && old.event.ID != e.ID {
+		if f, ok := threads.NewFork(old.event, e); ok && r.c.CheckFork(f) {
+			run.learn(r, f)
+			return otherHeld(), nil
+		}
+	}
 	if !run.j.room.hold(&held{event: e, from: run.in.From, since: run.in.Now, want: want}) {
 		return &threads.Refusal{Code: threads.RefusedRetryLater, Detail: "too much of this origin waits already"}, nil
 	}
