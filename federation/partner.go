@@ -94,7 +94,7 @@ func (x *Exchange) begin(ctx context.Context, by string, as threads.Partner) (th
 		return p, err
 	}
 	x.Log.Info("partner allowed", "partner", p.Name, "fingerprint", p.Fingerprint)
-	x.courier(p.Name).rouse()
+	x.courier(p.Name).retry() // the partner hears from us at once, which ends its back-off
 	x.keysChanged()
 	return p, nil
 }

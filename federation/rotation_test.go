@@ -6,6 +6,7 @@ import (
 	"crypto/ed25519"
 	"crypto/rand"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"slices"
@@ -294,4 +295,48 @@ func (f *thief) push(to *site) int {
 		f.w.t.Fatal(err)
 	}
 	return a.Channels[f.w.channel].Applied
+}
+
+// T62: a server that lost its key goes on once its partners' administrators allowed the new one; the host
+// then records it with cuts.
+func TestLostKeyIsReplacedOnceAdministratorsAllowedTheNewOne(t *testing.T) {
+	w := newCompany(t)
+	s := w.sites[1]
+	if _, err := w.post(1, "with the key that is lost"); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, 10*time.Second, "all hold the same", w.equal)
+	s.close()
+	_, fresh, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.ring = federation.Keyring{{Private: fresh}}
+	s.open()
+	var refused *threads.Error
+	if _, err := w.post(1, "too early"); !errors.As(err, &refused) || refused.Code != "key_unknown" {
+		t.Errorf("writing before the channel knows the new key: %v", err)
+	}
+	for _, at := range []*site{w.sites[0], w.sites[2]} {
+		p, err := at.exchange.AddPartner(context.Background(), threads.ByAdmin, s.name)
+		if err != nil || p.Hold == "" {
+			t.Fatalf("a new key that the old one did not sign: %+v, %v", p, err)
+		}
+		if _, err := at.exchange.AllowPartner(context.Background(), threads.ByAdmin, s.name, federation.Fingerprint(s.present().Public)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	eventually(t, 20*time.Second, "everybody knows the new key", func() bool { return w.knows(s) })
+	if _, err := w.post(1, "with the new one"); err != nil {
+		t.Fatal(err)
+	}
+	for _, at := range []*site{w.sites[0], w.sites[2]} { // it was refused till now, and waits before it tries again
+		if _, err := s.exchange.RetryPartner(context.Background(), at.name); err != nil {
+			t.Fatal(err)
+		}
+	}
+	eventually(t, 20*time.Second, "all hold the same", w.equal)
+	if c := w.sites[2].channel(w.channel); c.KeyFollows(s.name, threads.Key{}) || c.Admission(s.name) == c.JoinedAt(s.name) {
+		t.Error("the old log goes on after its key was lost")
+	}
 }

@@ -10,7 +10,7 @@ import (
 	"meridian/threads"
 )
 
-// KeyChange is the input of keys.rotate and keys.list, which heeds none of it.
+// KeyChange is the input of keys.rotate; keys.list takes the same and heeds none of it.
 type KeyChange struct {
 	// Revoke says that the present key may be in wrong hands: what it signs counts
 	// no longer.
