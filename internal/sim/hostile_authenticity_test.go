@@ -60,6 +60,7 @@ func (s *scene) kinds() map[string]threads.Draft {
 		threads.TypeMessageEdited: {Content: threads.AppendEdit(nil, s.message, mine, salt())},
 		threads.TypeMessageErased: {Content: threads.AppendTombstone(nil, threads.Tombstone{Thread: s.thread}, salt()), Erases: s.message},
 		threads.TypeReactionSet:   {Content: threads.AppendReaction(nil, s.message, "👍", true, salt())},
+		threads.TypePersonErased:  {Content: threads.AppendErasedPerson(nil, salt())},
 	}
 	for kind, content := range map[string]string{
 		threads.TypeChannelCreated:  `"history":"full","key":` + key + `,"kind":"work","name":"Mine","salt":"SALT"`,
@@ -70,6 +71,9 @@ func (s *scene) kinds() map[string]threads.Draft {
 		threads.TypeServerRemoved:   fmt.Sprintf(`"cuts":[],"salt":"SALT","server":%q`, s.carol.name),
 		threads.TypeHeadsNamed:      `"heads":[],"salt":"SALT"`,
 		threads.TypeChannelArchived: `"archived":true,"salt":"SALT"`,
+		threads.TypeServerKey:       fmt.Sprintf(`"key":%s,"salt":"SALT","server":%q`, key, s.mal.name),
+		threads.TypeLogFrozen:       fmt.Sprintf(`"cut":[%q,4294967297,0,""],"salt":"SALT"`, s.carol.name),
+		threads.TypeChannelHost:     fmt.Sprintf(`"host":%q,"salt":"SALT"`, s.mal.name),
 	} {
 		drafts[kind] = threads.Draft{Content: []byte("{" + strings.ReplaceAll(content, "SALT", salt()) + "}")}
 	}
