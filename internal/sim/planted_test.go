@@ -30,6 +30,11 @@ var planted = []struct{ name, file, text, bug string }{
 		"	return true, threads.RefusedSignature\n",
 	},
 	{
+		"old log continued after a restore", "threads/epoch.go",
+		"	return !closed && !guarded && l.Doubt == Sure && ",
+		"	return !closed && !guarded && ",
+	},
+	{
 		"cut ignored", "threads/validity.go",
 		"			return h.Seq <= g.cuts[h.LogID()].Seq\n",
 		"			return true\n",
