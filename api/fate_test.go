@@ -73,7 +73,7 @@ func TestAuthorsAloneAreToldWhichPartnerHasAMessage(t *testing.T) {
 // pollForDelivery polls until a delivery is told.
 func pollForDelivery(s *site, u *user) (d api.DeliveryChange) {
 	after := ""
-	for begun := time.Now(); time.Since(begun) < 20*time.Second; {
+	for begun := time.Now(); time.Since(begun) < 2*time.Minute; {
 		var out struct {
 			Items []struct {
 				Type string

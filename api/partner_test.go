@@ -100,12 +100,12 @@ func (s *site) run() {
 
 func (s *site) eventually(what string, f func() bool) {
 	s.t.Helper()
-	for begun := time.Now(); time.Since(begun) < 20*time.Second; time.Sleep(20 * time.Millisecond) {
+	for begun := time.Now(); time.Since(begun) < 2*time.Minute; time.Sleep(20 * time.Millisecond) {
 		if f() {
 			return
 		}
 	}
-	s.t.Fatalf("%s: not %s within 20 s", s.name, what)
+	s.t.Fatalf("%s: not %s in time", s.name, what)
 }
 
 // person makes somebody of the site, by the administrator's own door.

@@ -133,7 +133,7 @@ func TestARevokedTokenEndsAPendingLongPoll(t *testing.T) {
 	time.Sleep(50 * time.Millisecond)
 	begun := time.Now()
 	w.must(200, root, "PATCH", "/admin/people/"+ana.address, object{"disabled": true})
-	if a := <-answered; a.status != 401 || time.Since(begun) > 5*time.Second {
+	if a := <-answered; a.status != 401 || time.Since(begun) > 20*time.Second {
 		t.Errorf("%d after %s: %s", a.status, time.Since(begun), a.raw)
 	}
 }

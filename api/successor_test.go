@@ -56,6 +56,7 @@ func TestChannelGoesOnInASuccessorWhenItsHostIsLost(t *testing.T) {
 	kobo, havel, ana, eva, channel := shared(t)
 	jan := havel.person("jan", false)
 	havel.must(404, jan, "POST", "/channels/"+channel+"/successor", nil)
+	havel.eventually("told who ana is", func() bool { return havel.send(eva, "GET", "/people/"+ana.address, nil).status == 200 })
 	kobo.stop()
 	var made api.Successor
 	for range 2 {

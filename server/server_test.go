@@ -133,15 +133,15 @@ func (at *site) start() {
 	at.eventually("ready", func() bool { return at.status(at.admin+"/readyz", "") == http.StatusOK })
 }
 
-// eventually fails the test when something is not so within 20 s.
+// eventually fails the test when something is not so in time.
 func (at *site) eventually(what string, f func() bool) {
 	at.t.Helper()
-	for begun := time.Now(); time.Since(begun) < 20*time.Second; time.Sleep(10 * time.Millisecond) {
+	for begun := time.Now(); time.Since(begun) < 2*time.Minute; time.Sleep(10 * time.Millisecond) {
 		if f() {
 			return
 		}
 	}
-	at.t.Fatalf("%s: not %s within 20 s", at.name, what)
+	at.t.Fatalf("%s: not %s in time", at.name, what)
 }
 
 // status is that of the answer to a GET, 0 without one.

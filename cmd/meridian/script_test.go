@@ -45,7 +45,7 @@ func TestScripts(t *testing.T) {
 
 // awaitReadyScript waits until admin_listen says that the server is ready: ready HOST:PORT
 func awaitReadyScript(ts *testscript.TestScript, neg bool, args []string) {
-	for begun := time.Now(); time.Since(begun) < 20*time.Second; time.Sleep(20 * time.Millisecond) {
+	for begun := time.Now(); time.Since(begun) < 2*time.Minute; time.Sleep(20 * time.Millisecond) {
 		answer, err := http.Get("http://" + args[0] + "/readyz")
 		if err == nil && answer.Body.Close() == nil && answer.StatusCode == http.StatusOK {
 			return
