@@ -132,6 +132,7 @@ func (s *Server) prove(ctx context.Context) error {
 		if err := s.journal.Doubt(ctx); err != nil {
 			return fmt.Errorf("doubt the database: %w", err)
 		}
+		return nil // the old mark stays until something is committed: the same copy may be put back once more
 	}
 	if newest.Pos == 0 {
 		return s.mark.clear()

@@ -175,6 +175,29 @@ func TestARestoredServerGoesOnInItsLogOnceEveryMemberDeliveredWhatItHolds(t *tes
 	}
 }
 
+func TestACopyThatIsPutBackTwiceIsDoubtedTwice(t *testing.T) {
+	a, b, ana, ben, channel, thread := pairOf(t)
+	a.mustStop()
+	old := a.copyDatabase()
+	a.start()
+	a.mustPost(ana, thread, "two")
+	b.holding(ben, thread, 2)
+	a.mustStop()
+	b.mustStop()
+	for range 2 { // nothing is written in between
+		a.putDatabase(old)
+		a.start()
+		a.mustStop()
+	}
+	a.start()
+	a.mustPost(ana, thread, "three")
+	b.start()
+	b.holding(ben, thread, 3)
+	if logs := b.logsOf(channel, a.name); len(logs) != 2 || logs[0].Seq != 3 {
+		t.Errorf("A's logs are %+v", logs)
+	}
+}
+
 func TestAServerWhoseDatabaseIsCurrentDoubtsNothing(t *testing.T) {
 	a, b, ana, ben, channel, thread := pairOf(t)
 	b.mustStop()

@@ -114,6 +114,7 @@ func (n *node) startedDoubtful() {
 		for n.journal.Doubt(ctx) != nil { // the disk may not confirm
 		}
 		w.counts.add("doubtful start")
+		return // the old mark stays until something is committed
 	}
 	n.mark = newest
 }
