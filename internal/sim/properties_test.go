@@ -71,7 +71,7 @@ func (w *world) checkEvents() {
 // checkRemoved: to a removed server nothing went that was written in knowledge
 // of its removal. A lying member can tell whatever it knows to whomever it likes.
 func (w *world) checkRemoved(n *node, ch *channel, e *threads.Event) {
-	truth := w.truth(ch)
+	truth := w.fullest(ch)
 	if truth == nil || w.nodes[len(w.nodes)-1].liar != nil {
 		return
 	}
@@ -94,10 +94,14 @@ func (w *world) checkPost(p *post) {
 		return
 	}
 	if event == nil {
-		if c := p.by.channel(p.channel.id); c.IsMember(p.by.name) && !w.wasCut(p.channel, p.by) {
+		if c := p.by.channel(p.channel.id); c != nil && c.IsMember(p.by.name) && !w.wasCut(p.channel, p.by) {
 			w.fail("%s lost %s, which it had acknowledged", p.by.name, p.id)
 		}
-		return // its server's removal cut it off, and nobody shows it
+		return // its server's removal cut it off, and nobody shows it; perhaps the server lost the channel since
+	}
+	if truth == nil || event.Header.Control.Number > truth.Control.Seq {
+		w.counts.add("lost with its control log")
+		return // its author was removed in a part of the control log that the host lost for good
 	}
 	id := event.Header.LogID()
 	cut, closed := truth.CutOf(id)

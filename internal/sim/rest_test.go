@@ -11,14 +11,41 @@ import (
 )
 
 // truth is the channel as the honest server has it that holds most of its
-// control log: the host, where that is honest.
+// control log, of those that can give it: the host, where that is honest and was
+// not set back. A server that knows itself removed is asked only by servers that
+// do not know of that. If those who remain do not know it as a member, or nobody
+// remains (a host whose only members were removed is set back to before they
+// joined, or loses its database), then what it alone holds is lost to the channel;
+// a channel that nobody is in has no truth.
 func (w *world) truth(ch *channel) *threads.Channel {
 	var most *threads.Channel
+	var removed []*node
 	for _, n := range w.nodes {
-		if n.liar != nil {
-			continue
+		c := n.channel(ch.id)
+		switch {
+		case n.liar != nil || c == nil:
+		case !c.IsMember(n.name):
+			removed = append(removed, n)
+		case most == nil || c.Control.Seq > most.Control.Seq:
+			most = c
 		}
-		if c := n.channel(ch.id); c != nil && (most == nil || c.Control.Seq > most.Control.Seq) {
+	}
+	for range removed { // what one of them gives may make another known
+		for _, n := range removed {
+			if c := n.channel(ch.id); most != nil && most.IsMember(n.name) && c.Control.Seq > most.Control.Seq {
+				most = c
+			}
+		}
+	}
+	return most
+}
+
+// fullest is the channel as the honest server has it that holds most of its
+// control log, whoever may still be given that.
+func (w *world) fullest(ch *channel) *threads.Channel {
+	var most *threads.Channel
+	for _, n := range w.nodes {
+		if c := n.channel(ch.id); n.liar == nil && c != nil && (most == nil || c.Control.Seq > most.Control.Seq) {
 			most = c
 		}
 	}
