@@ -171,7 +171,9 @@ func (t *tx) endAt(c *threads.Channel, l *threads.Log, log int64, cut threads.Cu
 	}
 	l.Seq, l.Hash, l.Time, l.Contradicted = cut.Seq, cut.Hash, 0, false
 	if !found { // the copy starts just above the cut
-		l.Hash = l.Before
+		if l.From > cut.Seq {
+			l.Hash = l.Before
+		}
 		if start := c.Start(t.store.server)[l.LogID]; start.Seq == cut.Seq {
 			l.Time, l.Control = start.Time, start.Control
 		}

@@ -198,6 +198,9 @@ func enter(c *threads.Channel, e *threads.Event) (journal.Entry, bool, error) {
 	}
 	if l := c.Logs[e.Header.LogID()]; l == nil || e.Header.Seq > l.Seq {
 		c.Advance(e)
+		if begun := c.Logs[e.Header.LogID()]; l != nil && begun != l { // across a gap, that is filled later
+			begun.From, begun.Before = l.From, l.Before
+		}
 	} else {
 		if e.Header.Seq == l.Seq { // the head, known so far from a cut alone
 			l.Time, l.Control = e.Header.Time, e.Header.Control.Number
