@@ -194,12 +194,13 @@ func (c *Courier) gaveAll(ctx context.Context, ch *threads.Channel, t pulledChan
 }
 
 // lacksOwn reports whether a standing names something of this server's own logs
-// that is not here.
+// that is not here. Where the other holds nothing of a log, its standing says
+// only after which place its copy would begin, and it has nothing to give.
 func lacksOwn(ch *threads.Channel, s standing, self string) bool {
 	return slices.ContainsFunc(s.Frontier, func(h wireHead) bool {
 		mine := ch.LogOf(h.LogID)
 		cut, closed := ch.CutOf(h.LogID)
-		return h.Origin == self && !(closed && mine.Seq >= cut.Seq) && (h.Seq > mine.Seq || h.Seq == mine.Seq && h.Hash != mine.Hash)
+		return h.Origin == self && h.Seq >= h.From && !(closed && mine.Seq >= cut.Seq) && (h.Seq > mine.Seq || h.Seq == mine.Seq && h.Hash != mine.Hash)
 	})
 }
 

@@ -10,7 +10,7 @@ type Doubt int
 const (
 	Sure     Doubt = iota // all that this server ever wrote in the log is held here
 	Doubtful              // some of it may be lost, until every member server has delivered what it holds
-	Left                  // it holds what this server never wrote: never continued
+	Left                  // it holds what this server never wrote, or lost what the control log names: never continued
 )
 
 // maxHeadAhead is how far the head of an own log may lie ahead of the clock for
@@ -71,11 +71,16 @@ func (c *Channel) DoubtOwn(server string) {
 	}
 }
 
-// Prove ends the doubts that every member server's answer settles.
+// Prove ends the doubts that every member server's answer settles. A log of which
+// the control log names more than came back is left: its places are taken.
 func (c *Channel) Prove() {
-	for _, l := range c.Logs {
-		if l.Doubt == Doubtful {
-			l.Doubt = Sure
+	for id, l := range c.Logs {
+		if l.Doubt != Doubtful {
+			continue
+		}
+		l.Doubt = Sure
+		if _, lost := c.finalFrom(Ref{id, l.Seq + 1}); lost {
+			l.Doubt = Left
 		}
 	}
 	c.ControlDoubt = Sure

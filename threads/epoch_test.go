@@ -45,6 +45,22 @@ func TestAProvenLogGoesOn(t *testing.T) {
 	}
 }
 
+func TestALogIsLeftOfWhichTheControlLogNamesMoreThanCameBack(t *testing.T) {
+	kobo, havel, c, jan := writing(t)
+	first := havel.must(c, jan, StartThread{Channel: c.ID, Content: title("Pump")})[0]
+	older := c.Clone()
+	havel.must(c, jan, StartThread{Channel: c.ID, Content: title("Quay")})
+	named := kobo.must(c, kobo.person("ana"), NameHeads{Channel: c.ID})[0]
+	older.DoubtOwn("havel.example")
+	if err := older.ApplyControl(named); err != nil {
+		t.Fatal(err)
+	}
+	older.Prove()
+	if next := havel.must(older, jan, StartThread{Channel: c.ID, Content: title("Crane")})[0]; next.Header.Epoch == first.Header.Epoch {
+		t.Errorf("it goes on at %d, of which the control log named another event", next.Header.Seq)
+	}
+}
+
 func TestAForeignEventInAnOwnLogEndsItForGood(t *testing.T) {
 	_, havel, c, jan := writing(t)
 	havel.must(c, jan, StartThread{Channel: c.ID, Content: title("Pump")})

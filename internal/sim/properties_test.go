@@ -94,6 +94,7 @@ func (w *world) checkPost(p *post) {
 		return
 	}
 	if event == nil {
+		// One that was removed and then lost its database knows no channel any more.
 		if c := p.by.channel(p.channel.id); c != nil && c.IsMember(p.by.name) && !w.wasCut(p.channel, p.by) {
 			w.fail("%s lost %s, which it had acknowledged", p.by.name, p.id)
 		}
