@@ -78,8 +78,6 @@ func (s *scene) spoils() []spoil {
 		"another's key":               func(h *threads.Header) { h.Key = strings.Replace(s.mal.keyID(), s.mal.name, s.name, 1) },
 		"an unknown key":              func(h *threads.Header) { h.Key += "0" },
 		"an unknown kind of log":      func(h *threads.Header) { h.Log = "diary" },
-		"the first place":             func(h *threads.Header) { h.Seq, h.Prev = 1, "" },
-		"a place that is taken":       func(h *threads.Header) { h.Seq-- },
 		"a place below all":           func(h *threads.Header) { h.Seq = 0 },
 		"a negative place":            func(h *threads.Header) { h.Seq = -h.Seq },
 		"a prev that does not fit":    func(h *threads.Header) { h.Prev = threads.HashOf(nil) },
@@ -190,6 +188,40 @@ func TestABadFrameCostsTheTailOfItsLogAndNothingElse(t *testing.T) {
 		for _, h := range hands {
 			h.pending = nil
 		}
+	}
+}
+
+// A frame for a place that is taken, under the good signature of the server that writes the log, proves
+// that it shows two histories: its log ends right below, and nothing else of the batch is touched.
+func TestAFrameForATakenPlaceCostsItsLogFromThereAndNothingElse(t *testing.T) {
+	for name, header := range map[string]func(h *threads.Header){
+		"the first place":  func(h *threads.Header) { h.Seq, h.Prev = 1, "" },
+		"the place before": func(h *threads.Header) { h.Seq-- },
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newScene(t, "")
+			hands := s.hands()
+			s.mal.push(s.victim, hands[2].write("It is well."), hands[2].write("It is better."))
+			before := s.rows()["event"]
+			var lines []string
+			var forged *threads.Event
+			for i := range 50 {
+				e := hands[i%len(hands)].write(fmt.Sprint("frame ", i))
+				if i == 22 {
+					e = s.mal.changed(e, header)
+					forged = e
+				}
+				lines = append(lines, frames(e))
+			}
+			got := s.mal.pushRaw(s.victim, strings.Join(lines, ""))
+			if len(got.Refusals) == 0 || !slices.ContainsFunc(got.Refusals, func(r refusal) bool { return r.Index == 22 && r.Code == "fork" }) {
+				t.Errorf("the answer does not tell of the fork: %+v", got)
+			}
+			// Two of the forked log came earlier; of what it holds only what lies below the fork stays.
+			if n, want := s.rows()["event"]-before, 40+int(forged.Header.Seq)-1-2; n != want {
+				t.Errorf("%d events are stored more, want %d: %+v", n, want, got.Refusals)
+			}
+		})
 	}
 }
 
