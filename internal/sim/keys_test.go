@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"encoding/json"
 	"fmt"
+	"slices"
 
 	"meridian/federation"
 	"meridian/threads"
@@ -164,10 +165,15 @@ func unfit(h *threads.Header, turns []keyTurn) string {
 // outdated says where a channel with an honest host does not know the newest key
 // of an honest member, "" where none does.
 func (w *world) outdated() string {
+	last := w.nodes[len(w.nodes)-1]
 	for _, ch := range w.channels {
 		truth := w.truth(ch)
 		if truth == nil || w.net.nodes[truth.Host].liar != nil || len(truth.Servers()) == 1 {
 			continue
+		}
+		host := w.net.nodes[truth.Host]
+		if c := host.channel(ch.id); c != nil && c.ControlDoubt == threads.Doubtful && last.liar != nil && slices.Equal(host.exchange.Awaited(c), []string{last.name}) {
+			continue // it waits for the liar alone, which never gives all that it claims: an administrator would give it up
 		}
 		for _, n := range w.members(truth) {
 			if known, _ := truth.KeyOf(n.name); !known.Same(n.key()) {
