@@ -14,12 +14,12 @@ lint:
 	go tool staticcheck ./...
 
 test:
-	go test -timeout 15m ./...
+	go test -timeout 25m ./...
 
 # The race detector needs a C compiler: without one the pass is left out, but never where CI is set.
 race:
 	@if command -v "$$(go env CC)" >/dev/null; then \
-		echo "go test -race -short ./..."; CGO_ENABLED=1 go test -race -short -timeout 15m ./...; \
+		echo "go test -race -short ./..."; CGO_ENABLED=1 go test -race -short -timeout 25m ./...; \
 	elif [ -n "$$CI" ]; then \
 		echo "no C compiler for the race detector; install one (Debian: apt-get install gcc libc6-dev)"; exit 1; \
 	else \
