@@ -74,7 +74,7 @@ func poisoned(t *testing.T, fails func(http.ResponseWriter, *http.Request)) {
 		post(a, ana.ID, channels[1], talks[1], fmt.Sprint("water ", i))
 		post(a, ana.ID, channels[2], talks[2], fmt.Sprint("tea ", i))
 	}
-	eventually(t, 60*time.Second, "the others have all at C and, but for the one channel, at B", func() bool {
+	eventually(t, time.Minute, "the others have all at C and, but for the one channel, at B", func() bool {
 		return a.hash(channels[0]) == c.hash(channels[0]) && a.hash(channels[1]) == b.hash(channels[1]) && a.hash(channels[2]) == b.hash(channels[2])
 	})
 	took := time.Since(begun)
@@ -82,11 +82,11 @@ func poisoned(t *testing.T, fails func(http.ResponseWriter, *http.Request)) {
 		parked, _, err := a.store.PartnerChannels(ctx, b.name, threads.Page{})
 		return err == nil && len(parked) == 1 && parked[0].Channel == channels[0] && parked[0].State == threads.ChannelRejected && parked[0].Error != "" && parked[0].Remedy != ""
 	})
-	eventually(t, 10*time.Second, "the metric says so", func() bool { return a.metric("meridian_partner_parked_channels", "partner="+b.name) == 1 })
+	eventually(t, time.Minute, "the metric says so", func() bool { return a.metric("meridian_partner_parked_channels", "partner="+b.name) == 1 })
 	if n := a.metric("meridian_partner_parked_channels", "partner="+c.name); n != 0 {
 		t.Errorf("%f channels are parked at C", n)
 	}
-	eventually(t, 10*time.Second, "C's delivery is written down", func() bool {
+	eventually(t, time.Minute, "C's delivery is written down", func() bool {
 		all, err := a.store.Reading().Delivery(ctx, ana.ID, poison)
 		return err == nil && slices.ContainsFunc(all, func(o threads.Outcome) bool { return o.State == threads.OutcomeDelivered })
 	})
