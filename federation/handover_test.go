@@ -37,7 +37,7 @@ func (w *company) own() {
 
 func (w *company) eventually(what string, f func() bool) {
 	w.t.Helper()
-	eventually(w.t, 20*time.Second, what, f)
+	eventually(w.t, time.Minute, what, f)
 }
 
 func (w *company) hosts(i int) bool {
