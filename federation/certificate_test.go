@@ -102,6 +102,10 @@ func TestABadCertificateDelaysAndLosesNothing(t *testing.T) {
 				posted = append(posted, post(kobo.site, ana.ID, channel, thread, "Queued."))
 			}
 			eventually(t, time.Minute, "the alarm says which it is", func() bool {
+				kobo.idle() // a connection from before would still do
+				if _, err := kobo.exchange.ResyncPartner(t.Context(), havel.name); err != nil {
+					t.Fatal(err)
+				}
 				return kobo.metric("meridian_partner_trouble", "partner="+havel.name, "reason="+reason) == 1
 			})
 			p, err := kobo.store.Partner(context.Background(), havel.name)
