@@ -116,7 +116,7 @@ func (p *peer) exchanges() map[string]func() string {
 			return outcome(p.ask("pull", fmt.Sprintf(`{"channels":[{"channel":%q,"control":[0,""]}]}`, p.channel)), pulled)
 		},
 		"digest": func() string {
-			return outcome(p.ask("digest", `{"buckets":{}}`), func(b string) string { return word(strings.Contains(b, p.channel), "named", "silent") })
+			return outcome(p.ask("digest", `{"buckets":{}}`), p.compared)
 		},
 		"profiles": func() string {
 			return outcome(p.ask("profiles", fmt.Sprintf(`{"people":[%q]}`, p.ana.ID)), func(b string) string { return word(strings.Contains(b, "ana-"), "told", "silent") })
@@ -149,6 +149,23 @@ func word(yes bool, then, otherwise string) string {
 		return then
 	}
 	return otherwise
+}
+
+// compared tells whether the channel is among those to compare. That something of it is under way,
+// as a removal is to a server that does not answer, may stand beside.
+func (p *peer) compared(body string) string {
+	var answer struct {
+		Buckets map[string]map[string]string
+	}
+	if json.Unmarshal([]byte(body), &answer) != nil {
+		return "?"
+	}
+	for _, channels := range answer.Buckets {
+		if channels[p.channel] != "" {
+			return "named"
+		}
+	}
+	return "silent"
 }
 
 // pulled tells what kinds of frames came, and why not all.
