@@ -359,11 +359,13 @@ func (c *Channel) LogOf(id LogID) *Log {
 }
 
 // Frontier is the heads of all data logs of which something is held, in the
-// order of (origin, epoch).
+// order of (origin, epoch). Where newcomers see history only from their start on,
+// the start counts as held; where they see all of it, what lies before the start
+// may be lost to everybody, and is not claimed by who never had it.
 func (c *Channel) Frontier() []Head {
 	heads := make([]Head, 0, len(c.Logs))
 	for _, l := range c.Logs {
-		if l.Seq > 0 {
+		if l.Seq >= l.From || l.Seq > 0 && c.Settings.History != "full" {
 			heads = append(heads, l.Head)
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 
@@ -107,8 +108,8 @@ func (w *world) heads(ch *channel, truth *threads.Channel) string {
 		var got []string
 		for _, h := range c.Frontier() {
 			got = append(got, fmt.Sprintf("%s/%d:%d=%.8s", h.Origin, h.Epoch>>32, h.Seq, h.Hash))
-			if log := c.Logs[h.LogID]; c.Settings.History == "full" && log.From > 1 {
-				return fmt.Sprintf("channel %.8s: %s holds %s only from %d", ch.id, n.name, h.Origin, log.From)
+			if from := c.Logs[h.LogID].From; c.Settings.History == "full" && from > w.lowest(ch, truth, h.LogID) {
+				return fmt.Sprintf("channel %.8s: %s holds %s only from %d", ch.id, n.name, h.Origin, from)
 			}
 		}
 		if want == nil {
@@ -118,6 +119,18 @@ func (w *world) heads(ch *channel, truth *threads.Channel) string {
 		}
 	}
 	return ""
+}
+
+// lowest is where the copy of a log begins that reaches down furthest. What its server lost before
+// anybody had it is in none.
+func (w *world) lowest(ch *channel, truth *threads.Channel, id threads.LogID) int64 {
+	lowest := int64(math.MaxInt64)
+	for _, n := range w.members(truth) {
+		if c := n.channel(ch.id); c != nil && c.Logs[id] != nil {
+			lowest = min(lowest, c.Logs[id].From)
+		}
+	}
+	return lowest
 }
 
 // controls is how far everybody has the control log, and whom they take for the host.

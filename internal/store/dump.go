@@ -50,8 +50,9 @@ type dumpPart struct{ name, query string }
 var dumpParts = []dumpPart{
 	{"channel", `select s.name as host, c.name, purpose, kind, history, archived, created
 		from channel c join server s on s.id = c.host where c.id = ?`},
-	{"log", `select coalesce(s.name, '') as origin, epoch, from_seq, before, seq, l.hash, l.time, control
-		from log l left join server s on s.id = l.origin where l.channel = ? and l.seq > 0`},
+	{"log", `select coalesce(s.name, '') as origin, epoch, from_seq, before, seq, l.hash, l.time, l.control
+		from log l left join server s on s.id = l.origin join channel c on c.id = l.channel
+		where l.channel = ? and l.seq > 0 and (l.seq >= from_seq or c.history <> 'full')`},
 	{"event", `select header, flags & 3 as flags, case when (flags & 1) = 0 then content end as content
 		from event where log in (select id from log where channel = ?)`},
 	{"member", "select p.uri, role from membership m join person p on p.id = m.person where m.channel = ?"},
