@@ -77,6 +77,7 @@ func (a *API) adminRoutes() {
 	a.partnerRoutes()
 	a.auditRoutes()
 	a.erasureRoutes()
+	a.forkRoutes()
 }
 
 func (a *API) makeAccount(ctx context.Context, c *caller, in *newAccount) (*accountOut, error) {

@@ -11,18 +11,19 @@ import (
 // Channel is a channel. Role and Unread are those of the person who asks, and
 // absent in events.
 type Channel struct {
-	ID       string    `json:"id"`
-	Name     string    `json:"name"`
-	Purpose  string    `json:"purpose"`
-	Kind     string    `json:"kind" enum:"work,social"`
-	History  string    `json:"history" enum:"full,joined" doc:"What newcomers get of what was written before them."`
-	Host     string    `json:"host" doc:"The server that changes members and settings."`
-	Archived bool      `json:"archived"`
-	Created  time.Time `json:"created"`
-	Follows  string    `json:"follows,omitempty" doc:"The channel that this one goes on from."`
-	Next     string    `json:"successor,omitempty" doc:"The channel that goes on from this one, because its host is lost: write there."`
-	Role     string    `json:"role,omitempty" enum:"reader,guest,member,owner"`
-	Unread   *int64    `json:"unread,omitempty" doc:"Messages that this server received since you read."`
+	ID       string        `json:"id"`
+	Name     string        `json:"name"`
+	Purpose  string        `json:"purpose"`
+	Kind     string        `json:"kind" enum:"work,social"`
+	History  string        `json:"history" enum:"full,joined" doc:"What newcomers get of what was written before them."`
+	Host     string        `json:"host" doc:"The server that changes members and settings."`
+	Archived bool          `json:"archived"`
+	Created  time.Time     `json:"created"`
+	Follows  string        `json:"follows,omitempty" doc:"The channel that this one goes on from."`
+	Next     string        `json:"successor,omitempty" doc:"The channel that goes on from this one, because its host is lost: write there."`
+	Forks    []ChannelFork `json:"forks,omitempty" doc:"Servers that signed two histories here, where that matters now; absent in events."`
+	Role     string        `json:"role,omitempty" enum:"reader,guest,member,owner"`
+	Unread   *int64        `json:"unread,omitempty" doc:"Messages that this server received since you read."`
 }
 
 func channelOf(r threads.ChannelRecord) Channel {
@@ -86,11 +87,22 @@ func (a *API) channelRoutes() {
 	register(a, operation{
 		method: http.MethodGet, path: "/channels", id: "channels", tag: "channels", summary: "The channels that you are in",
 	}, func(ctx context.Context, c *caller, in *Paged) (*listed[Channel], error) {
-		channels, next, err := a.Channels.Channels(ctx, c.person.ID, in.page())
+		records, next, err := a.Channels.Channels(ctx, c.person.ID, in.page())
 		if err != nil {
 			return nil, err
 		}
-		return listOf(ctx, channels, next, channelOf), nil
+		out := listOf(ctx, records, next, channelOf)
+		for i, r := range records {
+			if !r.Forked {
+				continue
+			}
+			state, err := a.Journal.Channel(ctx, r.ID)
+			if err != nil {
+				return nil, err
+			}
+			out.Body.Items[i].Forks = forksIn(state)
+		}
+		return out, nil
 	})
 	register(a, operation{
 		method: http.MethodPost, path: "/channels", id: "make-channel", tag: "channels", status: http.StatusCreated,
@@ -129,7 +141,9 @@ func (a *API) channel(ctx context.Context, c *caller, id threads.Hash) (*version
 	if err != nil {
 		return nil, unseen(err)
 	}
-	return &versioned[Channel]{ETag: etag(state.Control.Seq), Body: channelOf(r)}, nil
+	shown := channelOf(r)
+	shown.Forks = forksIn(state)
+	return &versioned[Channel]{ETag: etag(state.Control.Seq), Body: shown}, nil
 }
 
 func (a *API) makeChannel(ctx context.Context, c *caller, in *newChannel) (*versioned[Channel], error) {

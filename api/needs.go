@@ -34,6 +34,7 @@ type Needs struct {
 	PartnerBook PartnerBook
 	PartnerPace PartnerPace
 	AuditLog    AuditLog
+	Forks       Forks
 	// Alone keeps people at other nodes of this organisation from changing a thing
 	// until end is called; what was changed before is seen then. nil where there
 	// are no other nodes.
@@ -259,6 +260,12 @@ type PartnerBook interface {
 type AuditLog interface {
 	// AuditLog lists it, newest first.
 	AuditLog(ctx context.Context, page threads.Page) ([]threads.AuditEntry, string, error)
+}
+
+// Forks are the proofs that servers signed two histories.
+type Forks interface {
+	// Proofs lists them as they were learnt.
+	Proofs(ctx context.Context, page threads.Page) ([]threads.ForkSight, string, error)
 }
 
 // PartnerPace is how an administrator, by, stops and hurries the exchange with a

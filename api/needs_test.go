@@ -20,6 +20,6 @@ func (w *world) needs() api.Needs {
 	return api.Needs{
 		Journal: faultyPen{pen{w.journal}, &w.fails}, Entries: entries{w.store, w.journal}, Tokens: w.store, Accounts: w.store,
 		Directory: w.store, Passwords: w.store, Erasures: w.store, People: w.store, Channels: read, States: states{w.store}, Threads: read, Messages: read,
-		Fates: read, Marks: w.store, Search: read, Invitations: w.store, AuditLog: w.store,
+		Fates: read, Marks: w.store, Search: read, Invitations: w.store, AuditLog: w.store, Forks: w.store,
 	}
 }

@@ -50,28 +50,30 @@ func (w *company) hosts(i int) bool {
 }
 
 func TestChannelIsHandedOverAndBack(t *testing.T) {
-	w := newCompany(t)
-	w.own()
-	for _, to := range []int{1, 2, 0, 1} {
-		if err := w.order(to, threads.HandOver{Channel: w.channel, Server: w.sites[to].name}); err != nil {
-			t.Fatalf("hand-over to %d: %v", to, err)
-		}
-		w.eventually("all know the new host", func() bool { return w.hosts(to) })
-		for i := range w.sites {
-			if err := w.order(i, threads.ChangeSettings{Channel: w.channel, Settings: threads.Settings{Purpose: w.sites[i].name + w.sites[to].name}}); err != nil {
-				t.Fatalf("%d changes the purpose at the new host %d: %v", i, to, err)
+	onBoth(t, func(t *testing.T, database func(testing.TB) string) {
+		w := newCompanyOn(t, database)
+		w.own()
+		for _, to := range []int{1, 2, 0, 1} {
+			if err := w.order(to, threads.HandOver{Channel: w.channel, Server: w.sites[to].name}); err != nil {
+				t.Fatalf("hand-over to %d: %v", to, err)
 			}
+			w.eventually("all know the new host", func() bool { return w.hosts(to) })
+			for i := range w.sites {
+				if err := w.order(i, threads.ChangeSettings{Channel: w.channel, Settings: threads.Settings{Purpose: w.sites[i].name + w.sites[to].name}}); err != nil {
+					t.Fatalf("%d changes the purpose at the new host %d: %v", i, to, err)
+				}
+			}
+			w.eventually("all hold the same", w.equal)
 		}
-		w.eventually("all hold the same", w.equal)
-	}
-	zoe := w.sites[0].person("zoe")
-	join(t, w.sites[1], w.people[1].ID, w.channel, w.sites[0], zoe)
-	w.sites[2].rotate(false)
-	w.eventually("the new host records a key", func() bool { return w.knows(w.sites[2]) })
-	if err := w.order(1, threads.RemoveServer{Channel: w.channel, Server: w.sites[0].name}); err != nil {
-		t.Fatalf("the first host is removed: %v", err)
-	}
-	w.eventually("the first host knows that it is out", func() bool { return !w.sites[0].channel(w.channel).IsMember(w.sites[0].name) })
+		zoe := w.sites[0].person("zoe")
+		join(t, w.sites[1], w.people[1].ID, w.channel, w.sites[0], zoe)
+		w.sites[2].rotate(false)
+		w.eventually("the new host records a key", func() bool { return w.knows(w.sites[2]) })
+		if err := w.order(1, threads.RemoveServer{Channel: w.channel, Server: w.sites[0].name}); err != nil {
+			t.Fatalf("the first host is removed: %v", err)
+		}
+		w.eventually("the first host knows that it is out", func() bool { return !w.sites[0].channel(w.channel).IsMember(w.sites[0].name) })
+	})
 }
 
 func TestServerThatMissedAHandOverFindsTheNewHost(t *testing.T) {

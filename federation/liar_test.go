@@ -87,8 +87,10 @@ type stage struct {
 	state           *threads.Channel // as the liar's server held it
 }
 
-func newStage(t *testing.T) *stage {
-	a, b := newSite(t), newSite(t)
+func newStage(t *testing.T) *stage { return newStageOn(t, onSQLite) }
+
+func newStageOn(t *testing.T, database func(testing.TB) string) *stage {
+	a, b := newSiteOn(t, database(t)), newSite(t)
 	befriend(t, a, b)
 	s := &stage{a: a, liar: liar{t, b.name, b.key}, ana: a.person("ana"), ben: b.person("ben")}
 	s.channel, s.thread, _ = found(a, s.ana.ID, "full")
@@ -174,32 +176,34 @@ func TestAnEventIsTakenOnlyAsItsOwnServerWroteIt(t *testing.T) {
 }
 
 func TestTwoEventsOfOnePlaceEndTheirLogBelowIt(t *testing.T) {
-	s := newStage(t)
-	log := s.next("").Header.LogID()
-	for _, end := range []int64{1, 0} { // a lower fork replaces a higher one
-		other := threads.Seal(func(h threads.Header) threads.Header {
-			h.Seq = end + 1
-			if end == 0 {
-				h.Prev = ""
+	onBoth(t, func(t *testing.T, database func(testing.TB) string) {
+		s := newStageOn(t, database)
+		log := s.next("").Header.LogID()
+		for _, end := range []int64{1, 0} { // a lower fork replaces a higher one
+			other := threads.Seal(func(h threads.Header) threads.Header {
+				h.Seq = end + 1
+				if end == 0 {
+					h.Prev = ""
+				}
+				return h
+			}(s.next("Another.").Header), nil, s.liar.sign)
+			other.Content = nil
+			got := s.liar.push(s.a, other)
+			c := s.a.channel(s.channel)
+			if !strings.Contains(got.body, `"fork"`) || c.LogOf(log).Seq != end || c.ForkOf(log).Seq != end+1 || s.holds(other.ID) != 0 {
+				t.Fatalf("below %d: %s, the log ends at %d, forked at %d", end+1, got.body, c.LogOf(log).Seq, c.ForkOf(log).Seq)
 			}
-			return h
-		}(s.next("Another.").Header), nil, s.liar.sign)
-		other.Content = nil
-		got := s.liar.push(s.a, other)
-		c := s.a.channel(s.channel)
-		if !strings.Contains(got.body, `"fork"`) || c.LogOf(log).Seq != end || c.ForkOf(log).Seq != end+1 || s.holds(other.ID) != 0 {
-			t.Fatalf("below %d: %s, the log ends at %d, forked at %d", end+1, got.body, c.LogOf(log).Seq, c.ForkOf(log).Seq)
+			s.a.close()
+			s.a.open()
+			if again := s.a.channel(s.channel); again.ForkOf(log) != c.ForkOf(log) || again.LogOf(log).Seq != end {
+				t.Errorf("after a restart the log ends at %d, forked at %d", again.LogOf(log).Seq, again.ForkOf(log).Seq)
+			}
 		}
-		s.a.close()
-		s.a.open()
-		if again := s.a.channel(s.channel); again.ForkOf(log) != c.ForkOf(log) || again.LogOf(log).Seq != end {
-			t.Errorf("after a restart the log ends at %d, forked at %d", again.LogOf(log).Seq, again.ForkOf(log).Seq)
+		proofs, _, err := s.a.store.Proofs(context.Background(), threads.Page{Limit: 10})
+		if err != nil || len(proofs) != 1 || proofs[0].Ref() != (threads.Ref{LogID: log, Seq: 1}) || !s.a.channel(s.channel).CheckFork(proofs[0].Fork) {
+			t.Errorf("proofs kept: %+v, %v", proofs, err)
 		}
-	}
-	proofs, _, err := s.a.store.Proofs(context.Background(), threads.Page{Limit: 10})
-	if err != nil || len(proofs) != 1 || proofs[0].Ref() != (threads.Ref{LogID: log, Seq: 1}) || !s.a.channel(s.channel).CheckFork(proofs[0]) {
-		t.Errorf("proofs kept: %+v, %v", proofs, err)
-	}
+	})
 }
 
 func TestARepeatedRequestHasNoSecondEffect(t *testing.T) {

@@ -56,6 +56,9 @@ func newMetrics(registry prometheus.Registerer) (*metrics, error) {
 		parkedChannels: gauge("partner_parked_channels", "Channels that a partner does not take: parked, or with a rejected event.", "partner"),
 		certificates:   gauge("partner_certificate_expiry_timestamp_seconds", "When the certificate ends that a partner showed last.", "partner"),
 	}
+	for _, log := range []string{threads.LogControl, threads.LogData} {
+		m.forks.WithLabelValues(log) // there from the start, so that the first one is an increase
+	}
 	m.fileBytes = counter("federation_file_bytes_total", "Bytes of files that partners sent and were sent.", "direction")
 	for _, direction := range []string{"received", "sent"} {
 		m.fileBytes.WithLabelValues(direction)

@@ -9,11 +9,13 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"path/filepath"
 	"slices"
 	"testing"
 	"time"
 
 	"meridian/federation"
+	"meridian/internal/store/pgtest"
 	"meridian/threads"
 	"meridian/threads/journal"
 )
@@ -52,9 +54,23 @@ type company struct {
 
 func newCompany(t *testing.T) *company {
 	t.Helper()
-	w := &company{t: t}
+	return newCompanyOn(t, onSQLite)
+}
+
+// onSQLite is the URL of a fresh database.
+func onSQLite(t testing.TB) string { return "sqlite:" + filepath.Join(t.TempDir(), "meridian.db") }
+
+// onBoth runs a test with each kind of database.
+func onBoth(t *testing.T, test func(t *testing.T, database func(testing.TB) string)) {
+	t.Run("SQLite", func(t *testing.T) { test(t, onSQLite) })
+	t.Run("PostgreSQL", func(t *testing.T) { test(t, pgtest.URL) })
+}
+
+// newCompanyOn is a company whose host is on that kind of database.
+func newCompanyOn(t *testing.T, database func(testing.TB) string) *company {
+	t.Helper()
+	w := &company{t: t, sites: [3]*site{newSiteOn(t, database(t)), newSite(t), newSite(t)}}
 	for i := range w.sites {
-		w.sites[i] = newSite(t)
 		w.people[i] = w.sites[i].person("ana")
 	}
 	host := w.sites[0]
@@ -205,59 +221,61 @@ func TestRetiredKeySignsNoRequest(t *testing.T) {
 // T62: a thief with a stolen key forges events; beyond the cut none is visible anywhere, and the server
 // goes on in a new log.
 func TestRevokedKeyCountsUpToTheCut(t *testing.T) {
-	w := newCompany(t)
-	s, host, witness := w.sites[1], w.sites[0], w.sites[2]
-	before, err := w.post(1, "genuine")
-	if err != nil {
-		t.Fatal(err)
-	}
-	eventually(t, time.Minute, "all hold the same", w.equal)
-	stolen := s.ring.Pen(s.name, random16)
-	stolen.Now = time.Now()
-	thief := &thief{w: w, pen: stolen, c: s.channel(w.channel).Clone()}
-	// The witness is told of the forgeries before anybody knows of the theft, and of more after it.
-	thief.forge(3)
-	if n := thief.push(witness); n != 3 {
-		t.Fatalf("the witness took %d of 3 events of a key that nobody revoked yet", n)
-	}
-	// They never reach the host: it asks the witness before it cuts, so the witness is off the network.
-	witness.handler.set(true)
-	witness.stop()
-	s.rotate(true)
-	eventually(t, time.Minute, "the host records the new key", func() bool {
-		k, _ := host.channel(w.channel).KeyOf(s.name)
-		return k.Same(s.present())
-	})
-	witness.handler.set(false)
-	witness.start()
-	eventually(t, time.Minute, "everybody knows the new key", func() bool { return w.knows(s) })
-	thief.forge(3)
-	for _, at := range []*site{host, witness} {
-		if n := thief.push(at); n != 0 {
-			t.Errorf("%d events forged after the revocation were taken", n)
-		}
-	}
-	after, err := w.post(1, "with the new key")
-	if err != nil {
-		t.Fatal(err)
-	}
-	eventually(t, time.Minute, "all hold the same", w.equal)
-	for i, at := range w.sites {
-		shown, _, err := at.store.Reading().Messages(context.Background(), w.people[i].ID, w.thread, threads.Page{Limit: 100})
+	onBoth(t, func(t *testing.T, database func(testing.TB) string) {
+		w := newCompanyOn(t, database)
+		s, host, witness := w.sites[1], w.sites[0], w.sites[2]
+		before, err := w.post(1, "genuine")
 		if err != nil {
 			t.Fatal(err)
 		}
-		var bodies []string
-		for _, m := range shown {
-			bodies = append(bodies, m.Body)
+		eventually(t, time.Minute, "all hold the same", w.equal)
+		stolen := s.ring.Pen(s.name, random16)
+		stolen.Now = time.Now()
+		thief := &thief{w: w, pen: stolen, c: s.channel(w.channel).Clone()}
+		// The witness is told of the forgeries before anybody knows of the theft, and of more after it.
+		thief.forge(3)
+		if n := thief.push(witness); n != 3 {
+			t.Fatalf("the witness took %d of 3 events of a key that nobody revoked yet", n)
 		}
-		if !slices.Equal(bodies, []string{"genuine", "with the new key"}) {
-			t.Errorf("site %d shows %q", i, bodies)
+		// They never reach the host: it asks the witness before it cuts, so the witness is off the network.
+		witness.handler.set(true)
+		witness.stop()
+		s.rotate(true)
+		eventually(t, time.Minute, "the host records the new key", func() bool {
+			k, _ := host.channel(w.channel).KeyOf(s.name)
+			return k.Same(s.present())
+		})
+		witness.handler.set(false)
+		witness.start()
+		eventually(t, time.Minute, "everybody knows the new key", func() bool { return w.knows(s) })
+		thief.forge(3)
+		for _, at := range []*site{host, witness} {
+			if n := thief.push(at); n != 0 {
+				t.Errorf("%d events forged after the revocation were taken", n)
+			}
 		}
-	}
-	if before == after {
-		t.Error("one id for two messages")
-	}
+		after, err := w.post(1, "with the new key")
+		if err != nil {
+			t.Fatal(err)
+		}
+		eventually(t, time.Minute, "all hold the same", w.equal)
+		for i, at := range w.sites {
+			shown, _, err := at.store.Reading().Messages(context.Background(), w.people[i].ID, w.thread, threads.Page{Limit: 100})
+			if err != nil {
+				t.Fatal(err)
+			}
+			var bodies []string
+			for _, m := range shown {
+				bodies = append(bodies, m.Body)
+			}
+			if !slices.Equal(bodies, []string{"genuine", "with the new key"}) {
+				t.Errorf("site %d shows %q", i, bodies)
+			}
+		}
+		if before == after {
+			t.Error("one id for two messages")
+		}
+	})
 }
 
 // thief writes with another server's key.
@@ -300,43 +318,45 @@ func (f *thief) push(to *site) int {
 // T62: a server that lost its key goes on once its partners' administrators allowed the new one; the host
 // then records it with cuts.
 func TestLostKeyIsReplacedOnceAdministratorsAllowedTheNewOne(t *testing.T) {
-	w := newCompany(t)
-	s := w.sites[1]
-	if _, err := w.post(1, "with the key that is lost"); err != nil {
-		t.Fatal(err)
-	}
-	eventually(t, time.Minute, "all hold the same", w.equal)
-	s.close()
-	_, fresh, err := ed25519.GenerateKey(rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	s.ring = federation.Keyring{{Private: fresh}}
-	s.open()
-	var refused *threads.Error
-	if _, err := w.post(1, "too early"); !errors.As(err, &refused) || refused.Code != "key_unknown" {
-		t.Errorf("writing before the channel knows the new key: %v", err)
-	}
-	for _, at := range []*site{w.sites[0], w.sites[2]} {
-		p, err := at.exchange.AddPartner(context.Background(), threads.ByAdmin, s.name)
-		if err != nil || p.Hold == "" {
-			t.Fatalf("a new key that the old one did not sign: %+v, %v", p, err)
-		}
-		if _, err := at.exchange.AllowPartner(context.Background(), threads.ByAdmin, s.name, federation.Fingerprint(s.present().Public)); err != nil {
+	onBoth(t, func(t *testing.T, database func(testing.TB) string) {
+		w := newCompanyOn(t, database)
+		s := w.sites[1]
+		if _, err := w.post(1, "with the key that is lost"); err != nil {
 			t.Fatal(err)
 		}
-	}
-	eventually(t, time.Minute, "everybody knows the new key", func() bool { return w.knows(s) })
-	if _, err := w.post(1, "with the new one"); err != nil {
-		t.Fatal(err)
-	}
-	for _, at := range []*site{w.sites[0], w.sites[2]} { // it was refused till now, and waits before it tries again
-		if _, err := s.exchange.RetryPartner(context.Background(), at.name); err != nil {
+		eventually(t, time.Minute, "all hold the same", w.equal)
+		s.close()
+		_, fresh, err := ed25519.GenerateKey(rand.Reader)
+		if err != nil {
 			t.Fatal(err)
 		}
-	}
-	eventually(t, time.Minute, "all hold the same", w.equal)
-	if c := w.sites[2].channel(w.channel); c.KeyFollows(s.name, threads.Key{}) || c.Admission(s.name) == c.JoinedAt(s.name) {
-		t.Error("the old log goes on after its key was lost")
-	}
+		s.ring = federation.Keyring{{Private: fresh}}
+		s.open()
+		var refused *threads.Error
+		if _, err := w.post(1, "too early"); !errors.As(err, &refused) || refused.Code != "key_unknown" {
+			t.Errorf("writing before the channel knows the new key: %v", err)
+		}
+		for _, at := range []*site{w.sites[0], w.sites[2]} {
+			p, err := at.exchange.AddPartner(context.Background(), threads.ByAdmin, s.name)
+			if err != nil || p.Hold == "" {
+				t.Fatalf("a new key that the old one did not sign: %+v, %v", p, err)
+			}
+			if _, err := at.exchange.AllowPartner(context.Background(), threads.ByAdmin, s.name, federation.Fingerprint(s.present().Public)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		eventually(t, time.Minute, "everybody knows the new key", func() bool { return w.knows(s) })
+		if _, err := w.post(1, "with the new one"); err != nil {
+			t.Fatal(err)
+		}
+		for _, at := range []*site{w.sites[0], w.sites[2]} { // it was refused till now, and waits before it tries again
+			if _, err := s.exchange.RetryPartner(context.Background(), at.name); err != nil {
+				t.Fatal(err)
+			}
+		}
+		eventually(t, time.Minute, "all hold the same", w.equal)
+		if c := w.sites[2].channel(w.channel); c.KeyFollows(s.name, threads.Key{}) || c.Admission(s.name) == c.JoinedAt(s.name) {
+			t.Error("the old log goes on after its key was lost")
+		}
+	})
 }

@@ -14,7 +14,6 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
-	"path/filepath"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -110,7 +109,7 @@ func (j trying) Channel(ctx context.Context, id threads.Hash) (*threads.Channel,
 
 func newSite(t testing.TB) *site {
 	t.Helper()
-	return newSiteOn(t, "sqlite:"+filepath.Join(t.TempDir(), "meridian.db"))
+	return newSiteOn(t, onSQLite(t))
 }
 
 func newSiteOn(t testing.TB, database string) *site {

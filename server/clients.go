@@ -23,7 +23,7 @@ func (s *Server) apiOptions(version string) api.Options {
 			Channels: people, States: states{s.store}, Threads: people, Messages: people, Fates: people,
 			Marks: s.store, Search: people, Files: s.files,
 			Membership: membership{s.federation}, Invitations: s.store, Partners: book{s}, PartnerBook: s.federation, PartnerPace: s.federation,
-			AuditLog: s.store, Alone: s.alone(),
+			AuditLog: s.store, Forks: s.store, Alone: s.alone(),
 		},
 		TrustedProxies: c.TrustedProxies,
 		Limits: api.Limits{

@@ -265,6 +265,18 @@ func applyFrozen(c *Channel, e *Event, o Object) error {
 	return nil
 }
 
+// Frozen is the log that an event closes, and where; ok is false for what closes none.
+func Frozen(e *Event) (log LogID, at Cut, ok bool) {
+	if e.Header.Type != TypeLogFrozen {
+		return log, at, false
+	}
+	o, err := ParseCanonical(e.Content, MaxContent)
+	if err == nil {
+		log, at, err = decodeFrozen(o)
+	}
+	return log, at, err == nil
+}
+
 func decodeFrozen(o Object) (id LogID, cut Cut, err error) {
 	bad := refuse("shape", "/log", "must be [origin, epoch] of a data log")
 	log, ok, err := o.Array("log")

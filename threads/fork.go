@@ -97,6 +97,16 @@ func (c *Channel) PutFork(id LogID, at ForkAt) {
 	c.forks[id] = at
 }
 
+// Forked are the places of the proofs that are kept, in the order of the logs.
+func (c *Channel) Forked() []Ref {
+	all := make([]Ref, 0, len(c.forks))
+	for id, at := range c.forks {
+		all = append(all, Ref{id, at.Seq})
+	}
+	sortRefs(all)
+	return all
+}
+
 // ForkOf is the proof that is kept of a log, zero when there is none.
 func (c *Channel) ForkOf(id LogID) ForkAt { return c.forks[id] }
 

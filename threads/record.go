@@ -16,6 +16,7 @@ type ChannelRecord struct {
 	Next     Hash // the one that goes on from it, the first that came here; "" while there is none
 	Role     Role // of the person who asks
 	Unread   int64
+	Forked   bool // some log of it shows two histories
 }
 
 // ThreadRecord is a thread with its registers.

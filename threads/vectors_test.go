@@ -25,6 +25,21 @@ type vectors struct {
 	Signed  []vectorSigned `json:"signed"`
 	Void    []vectorVoid   `json:"void"`
 	Refused []vectorRefuse `json:"refused"`
+	Forks   []vectorFork   `json:"forks"`
+}
+
+// vectorFork is a pair of events of one place, or what somebody gives out as one, as a member that
+// applied all control events above judges it.
+type vectorFork struct {
+	Name   string       `json:"name"`
+	Pair   [2]vectorEnd `json:"pair"`
+	Proof  bool         `json:"proof"`
+	Reason string       `json:"why"`
+}
+
+type vectorEnd struct {
+	Header string `json:"header"`
+	Sig    string `json:"sig"`
 }
 
 type vectorKey struct {
@@ -127,6 +142,11 @@ func checkVectors(t *testing.T, text []byte) {
 			t.Errorf("%s: the signature is not the key's", s.Name)
 		}
 	}
+	for _, f := range v.Forks {
+		if proof := c.proves(t, f.Pair); proof != f.Proof {
+			t.Errorf("%s: proof = %v", f.Name, proof)
+		}
+	}
 	for _, r := range v.Refused {
 		var bad *DecodeError
 		if _, err := DecodeHeader([]byte(r.Header)); !errors.As(err, &bad) || bad.Code != r.Code {
@@ -173,7 +193,58 @@ func makeVectors(t *testing.T) vectors {
 	}
 	v.Refused = refusedHeaders(string(message.HeaderBytes))
 	v.Signed = signedVectors(g)
+	v.Forks = forkVectors(g)
 	return v
+}
+
+// proves reads a pair as it crosses the wire and judges it.
+func (c *Channel) proves(t *testing.T, pair [2]vectorEnd) bool {
+	var events [2]*Event
+	for i, end := range pair {
+		e, err := Decode([]byte(end.Header), unhex(t, end.Sig), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		events[i] = e
+	}
+	f, ok := NewFork(events[0], events[1])
+	return ok && c.CheckFork(f)
+}
+
+func forkVectors(g *guestbook) []vectorFork {
+	message := func(c *Channel, body string) *Event {
+		content := AppendMessage(nil, &Message{Thread: g.control[0].ID, Body: body}, g.havel.pen().Salt())
+		e, err := c.SealData(Draft{Actor: g.mia, Type: TypeMessagePosted, Content: content}, g.havel.pen())
+		if err != nil {
+			g.kobo.t.Fatal(err)
+		}
+		return e
+	}
+	left, right := g.away.Clone(), g.away.Clone()
+	one, other := message(left, "By crane."), message(right, "By barge.")
+	next := message(left, "And by crane again.")
+	forged := *other
+	forged.Sig = g.kobo.pen().Sign(SigningBytes(other.HeaderBytes))
+	rename := func(name string) *Event {
+		c := g.host.Clone()
+		return g.kobo.must(c, g.ana, ChangeSettings{Channel: c.ID, Settings: Settings{Name: name}})[0]
+	}
+	first, second := rename("Left bank"), rename("Right bank")
+	pair := func(name string, a, b *Event, proof bool, why string) vectorFork {
+		end := func(e *Event) vectorEnd {
+			return vectorEnd{string(e.HeaderBytes), base64.RawURLEncoding.EncodeToString(e.Sig)}
+		}
+		return vectorFork{name, [2]vectorEnd{end(a), end(b)}, proof, why}
+	}
+	return []vectorFork{
+		pair("a data log with two events at one place", one, other, true, "both are signed by the server that writes the log"),
+		pair("the same the other way round", other, one, true, "the order does not matter"),
+		pair("a control log with two events at one place", first, second, true, "both are signed by the host"),
+		pair("an event and itself", one, one, false, "one event is no fork"),
+		pair("two places of one log", one, next, false, "the places differ"),
+		pair("an event that its server did not sign", one, &forged, false, "the second is signed by another server"),
+		pair("two logs", one, first, false, "a data log and the control log"),
+	}
 }
 
 // signedVectors are one of each thing that a server signs beside events.

@@ -62,6 +62,12 @@ func TestTwoExchangesFindAFork(t *testing.T) {
 				}
 			}
 			w.settle()
+			for _, n := range w.nodes {
+				at := threads.Ref{LogID: log, Seq: before + 1}
+				if state, waits := n.channel(ch.id).ForkState(at); state != threads.ForkClosed || len(waits) > 0 {
+					t.Errorf("%s says that the log is %s, waiting for %v", n.name, state, waits)
+				}
+			}
 			truth := w.truth(ch)
 			if cut, closed := truth.CutOf(log); !closed || cut.Seq != before || truth.FinalAt(threads.Ref{LogID: log, Seq: before}) != cut.Hash {
 				t.Errorf("the host has not frozen the log at %d: %+v", before, cut)
@@ -84,6 +90,11 @@ func TestTheNamedBranchOfAForkCounts(t *testing.T) {
 	for _, n := range w.nodes {
 		if got := n.channel(ch.id).LogOf(log); got.Head != head {
 			t.Errorf("%s ends the log at %d, not at the named %d", n.name, got.Seq, head.Seq)
+		}
+		for _, at := range n.channel(ch.id).Forked() {
+			if state, _ := n.channel(ch.id).ForkState(at); state != threads.ForkDecided {
+				t.Errorf("%s says that the log is %s", n.name, state)
+			}
 		}
 	}
 }

@@ -66,6 +66,10 @@ func (t *tx) take(ch *touched, entry *journal.Entry) error {
 	t.events.add(entry.Pos, log, e.Header.Seq, hash8(raw(e.ID)), flags,
 		entry.At.UnixMilli(), e.HeaderBytes, e.Sig, content)
 	if id == threads.ControlLog {
+		if log, cut, ok := threads.Frozen(e); ok {
+			t.record(threads.ByServer, threads.AuditFreeze, ch.channel.ID,
+				fmt.Sprintf("the host closed the log of %s, epoch %d, at %d", log.Origin, log.Epoch, cut.Seq))
+		}
 		return nil
 	}
 	if e.Header.Erases != "" && !entry.Void {

@@ -14,7 +14,7 @@ import (
 const maxUnread = 1000
 
 type channelRow struct {
-	Number, Archived, Created, Unread        int64
+	Number, Archived, Created, Unread, Forks int64
 	Hash, Follows, Next                      []byte
 	Host, Name, Purpose, Kind, History, Role string
 }
@@ -24,6 +24,7 @@ type channelRow struct {
 var channelSelect = `
 SELECT c.id AS number, c.hash, s.name AS host, c.name, c.purpose, c.kind, c.history, c.archived, c.created, c.follows, mb.role,
     (SELECT n.hash FROM channel n WHERE n.follows = c.hash ORDER BY n.id LIMIT 1) AS next,
+    (SELECT COUNT(*) FROM fork f JOIN log l ON l.id = f.log WHERE l.channel = c.id) AS forks,
     (SELECT COUNT(*) FROM (
         SELECT 1 FROM thread t
         LEFT JOIN read_mark r ON r.thread = t.id AND r.person = mb.person
@@ -48,6 +49,7 @@ func (r *channelRow) record() threads.ChannelRecord {
 		ID: hashOf(r.Hash), Host: r.Host, Archived: r.Archived != 0,
 		Settings: threads.Settings{Name: r.Name, Purpose: r.Purpose, Kind: r.Kind, History: r.History},
 		Created:  threads.Time(r.Created).Wall(), Follows: hashOf(r.Follows), Next: hashOf(r.Next), Role: threads.Role(r.Role), Unread: r.Unread,
+		Forked: r.Forks > 0,
 	}
 }
 

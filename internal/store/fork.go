@@ -11,7 +11,8 @@ import (
 
 // KeepFork stores a proof at a journal position, instead of the one that was
 // kept of its log before.
-func (t *tx) KeepFork(c *threads.Channel, pos int64, f threads.Fork) error {
+func (t *tx) KeepFork(c *threads.Channel, pos int64, f threads.ForkSight) error {
+	t.at = f.Found
 	ch, err := t.touch(c, pos)
 	if err != nil {
 		return err
@@ -23,15 +24,24 @@ func (t *tx) KeepFork(c *threads.Channel, pos int64, f threads.Fork) error {
 	if err := t.exec("delete from fork where log = ?", log); err != nil {
 		return err
 	}
-	return t.exec("insert into fork (log, pos, seq, first, sig1, second, sig2) values (?, ?, ?, ?, ?, ?, ?)",
-		log, pos, f.Ref().Seq, f.First.HeaderBytes, f.First.Sig, f.Second.HeaderBytes, f.Second.Sig)
+	t.recordFork(f.Fork)
+	return t.exec("insert into fork (log, pos, seq, at, first, sig1, second, sig2) values (?, ?, ?, ?, ?, ?, ?, ?)",
+		log, pos, f.Ref().Seq, f.Found.UnixMilli(), f.First.HeaderBytes, f.First.Sig, f.Second.HeaderBytes, f.Second.Sig)
 }
 
-const forkSelect = "select f.pos, f.first, f.sig1, f.second, f.sig2 from fork f join log l on l.id = f.log "
+func (t *tx) recordFork(f threads.Fork) {
+	h := &f.First.Header
+	t.record(threads.ByServer, threads.AuditFork, f.Channel(), fmt.Sprintf(
+		"%s signed two events for place %d of its %s log, epoch %d: %s and %s", h.Origin, h.Seq, h.Log, h.Epoch, f.First.ID, f.Second.ID))
+}
 
-func scanFork(rows *sql.Rows, pos *int64) (threads.Fork, error) {
-	f := threads.Fork{First: &threads.Event{}, Second: &threads.Event{}}
-	err := rows.Scan(pos, &f.First.HeaderBytes, &f.First.Sig, &f.Second.HeaderBytes, &f.Second.Sig)
+const forkSelect = "select f.pos, f.at, f.first, f.sig1, f.second, f.sig2 from fork f join log l on l.id = f.log "
+
+func scanFork(rows *sql.Rows, pos *int64) (threads.ForkSight, error) {
+	f := threads.ForkSight{Fork: threads.Fork{First: &threads.Event{}, Second: &threads.Event{}}}
+	var at int64
+	err := rows.Scan(pos, &at, &f.First.HeaderBytes, &f.First.Sig, &f.Second.HeaderBytes, &f.Second.Sig)
+	f.Found = instant(at)
 	if err == nil {
 		err = complete(f.First)
 	}
@@ -59,7 +69,7 @@ func (s *Store) Forks(ctx context.Context, channel threads.Hash, limit int) ([]t
 	err := s.each(ctx, func(rows *sql.Rows) error {
 		var pos int64
 		f, err := scanFork(rows, &pos)
-		forks = append(forks, f)
+		forks = append(forks, f.Fork)
 		return err
 	}, forkSelect+"join channel c on c.id = l.channel where c.hash = ? order by f.pos limit ?", raw(channel), limit)
 	if err != nil {
@@ -69,7 +79,7 @@ func (s *Store) Forks(ctx context.Context, channel threads.Hash, limit int) ([]t
 }
 
 // Proofs lists all proofs of forks, for administrators, as they were learnt.
-func (s *Store) Proofs(ctx context.Context, page threads.Page) ([]threads.Fork, string, error) {
+func (s *Store) Proofs(ctx context.Context, page threads.Page) ([]threads.ForkSight, string, error) {
 	after, err := numbersOf(page, 1)
 	if err != nil {
 		return nil, "", err
@@ -80,7 +90,7 @@ func (s *Store) Proofs(ctx context.Context, page threads.Page) ([]threads.Fork, 
 	}
 	type learnt struct {
 		pos  int64
-		fork threads.Fork
+		fork threads.ForkSight
 	}
 	var rows []learnt
 	err = s.each(ctx, func(r *sql.Rows) error {
@@ -94,7 +104,7 @@ func (s *Store) Proofs(ctx context.Context, page threads.Page) ([]threads.Fork, 
 		return nil, "", fmt.Errorf("list proofs of forks: %w", err)
 	}
 	rows, next := cut(rows, page, func(l *learnt) string { return cursorAfter(strconv.FormatInt(l.pos, 10)) })
-	forks := make([]threads.Fork, len(rows))
+	forks := make([]threads.ForkSight, len(rows))
 	for i := range rows {
 		forks[i] = rows[i].fork
 	}

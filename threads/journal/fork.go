@@ -86,7 +86,7 @@ func (run *intake) keepForks(r *reach) error {
 			return err
 		}
 		run.last++
-		if err := run.tx.KeepFork(r.c, run.last, f); err != nil {
+		if err := run.tx.KeepFork(r.c, run.last, threads.ForkSight{Fork: f, Found: run.in.Now}); err != nil {
 			return fmt.Errorf("keep the proof of a fork: %w", err)
 		}
 		run.hidden = true

@@ -41,7 +41,7 @@ type Tx interface {
 	Fill(c *threads.Channel, pos int64, contents []*threads.Event) (int64, error)
 	// KeepFork stores a proof at a journal position, instead of the one that was
 	// kept of its log before.
-	KeepFork(c *threads.Channel, pos int64, f threads.Fork) error
+	KeepFork(c *threads.Channel, pos int64, f threads.ForkSight) error
 	// Revoid takes up removals and forks: every event of the logs beyond their
 	// cuts is judged again by c, and what people see is made anew without those
 	// that are void now. A log ends where [threads.Channel.Bound] says.
