@@ -1,4 +1,4 @@
-.PHONY: proxies run check lint test race bench sim import replay kill nodes failover removal powercut disk bounds migrate
+.PHONY: proxies run check lint test race bench sim import replay kill nodes failover removal powercut disk bounds migrate deep
 
 # What a newcomer runs first: two organisations in conversation on this machine.
 run:
@@ -93,3 +93,10 @@ failover:
 # Real proxies in front of servers, and requests that could be read in two ways (Debian: nginx-light haproxy).
 proxies:
 	go test ./server -run TestRealProxies -count=1 -v -args -proxies
+
+# A channel of EVENTS events: a newcomer joins, a server loses all of it, and it is verified, backed
+# up, restored and copied. The channel is written once and kept in DEEP_DIR (1.3 GB a million).
+EVENTS ?= 1000000
+DEEP_DIR ?= $(CURDIR)/.deep
+deep:
+	$(PROCESSES) -run TestADeepChannel -args -process.deep=$(EVENTS) -process.deepdir=$(DEEP_DIR)

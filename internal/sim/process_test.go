@@ -110,18 +110,23 @@ func shortDir(t *testing.T) string {
 // install is newHouse in a folder that the caller keeps.
 func install(t *testing.T, dir, database string, behind bool) *house {
 	t.Helper()
-	listen, admin := freeAddress(t), freeAddress(t)
-	h := &house{t: t, dir: dir, name: listen, api: "http://" + listen + "/api/v1", admin: "http://" + admin, log: &tail{}}
+	listen := freeAddress(t)
+	h := newInstallation(t, dir, listen)
 	if behind {
 		h.front = newFront(t, listen)
 		h.name = h.front.name
 	}
+	h.initialise(database)
+	return h
+}
+
+// newInstallation is a house at an address, of which nothing is in its folder yet.
+func newInstallation(t *testing.T, dir, listen string) *house {
+	t.Helper()
+	admin := freeAddress(t)
+	h := &house{t: t, dir: dir, name: listen, api: "http://" + listen + "/api/v1", admin: "http://" + admin, log: &tail{}}
 	h.env = environment("MERIDIAN_LISTEN="+listen, "MERIDIAN_ADMIN_LISTEN="+admin, "MERIDIAN_LOG_LEVEL=warn",
 		"MERIDIAN_LIMITS_PERSON_RATE=1000000", "MERIDIAN_LIMITS_ANONYMOUS_RATE=1000000", "MERIDIAN_LIMITS_PARTNER_RATE=1000000")
-	if database != "" {
-		h.env = append(h.env, "MERIDIAN_DATABASE="+database)
-	}
-	h.mustRun("", "init", "--url", "http://"+h.name)
 	t.Cleanup(func() {
 		h.kill()
 		if t.Failed() {
@@ -131,10 +136,25 @@ func install(t *testing.T, dir, database string, behind bool) *house {
 	return h
 }
 
+// initialise makes the key and the configuration; database is "" for SQLite.
+func (h *house) initialise(database string) {
+	h.t.Helper()
+	if database != "" {
+		h.env = append(h.env, "MERIDIAN_DATABASE="+database)
+	}
+	h.mustRun("", "init", "--url", "http://"+h.name)
+}
+
 // open starts the server and gives it an administrator.
 func (h *house) open(log *history) {
 	h.t.Helper()
 	h.start()
+	h.appoint(log)
+}
+
+// appoint gives the running server an administrator.
+func (h *house) appoint(log *history) {
+	h.t.Helper()
 	h.mustRun("a password of nobody\n", "user", "add", "owner", "--admin", "--password-stdin")
 	var made struct{ Address, Token string }
 	if err := json.Unmarshal(h.mustRun("", "token", "create", "owner", "--json"), &made); err != nil {
