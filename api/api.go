@@ -16,8 +16,8 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 	lru "github.com/hashicorp/golang-lru/v2"
 	"github.com/prometheus/client_golang/prometheus"
-	"golang.org/x/time/rate"
 
+	"meridian/internal/limit"
 	"meridian/threads"
 )
 
@@ -55,8 +55,10 @@ type API struct {
 	ids       requestIDs
 	metrics   *metrics
 	sessions  *sessions
+	lookUps   chan struct{} // holds a value for each look-up for an address that has used up its rate
 	verifier  *verifier
-	rates     struct{ person, address, signIn, name *limiter }
+	bounds    []limit.Limit
+	rates     struct{ person, address, signIn, name *limit.Buckets }
 	names     *names
 	places    *places
 	viewers   *lru.Cache[threads.Hash, string] // a local member of each channel
@@ -75,7 +77,7 @@ func New(o Options) (*API, error) {
 	a := &API{
 		Needs: o.Needs, server: o.Server, version: o.Version, features: o.Features, lost: o.Lost, clock: o.Clock, log: o.Log,
 		proxies: o.TrustedProxies, limits: o.Limits.orDefaults(), mux: &routes{ServeMux: http.NewServeMux()}, ids: newRequestIDs(),
-		edits: newStripes(), transfers: transfers{persons: map[string]int{}},
+		edits: newStripes(), lookUps: make(chan struct{}, maxLookUps), transfers: transfers{persons: map[string]int{}},
 	}
 	if err := a.prepare(o.Metrics); err != nil {
 		return nil, fmt.Errorf("make client interface: %w", err)
@@ -87,18 +89,16 @@ func New(o Options) (*API, error) {
 }
 
 func (a *API) prepare(registry prometheus.Registerer) (err error) {
-	var errs [9]error
+	var errs [5]error
 	a.metrics, errs[0] = newMetrics(registry)
 	a.sessions, errs[1] = newSessions(a.Tokens)
 	a.verifier = newVerifier(a.limits.PasswordChecks)
-	person, address := a.limits.PersonRate, a.limits.AnonymousRate
-	a.rates.person, errs[3] = newLimiter(rate.Limit(person), person*burstSeconds)
-	a.rates.address, errs[4] = newLimiter(rate.Limit(address), address*burstSeconds)
-	a.rates.signIn, errs[5] = newLimiter(rate.Limit(a.limits.SignIns)/60, a.limits.SignIns)
-	a.rates.name, errs[8] = newLimiter(rate.Limit(a.limits.SignIns)/6, a.limits.SignIns*10)
-	a.names, errs[6] = newNames(a.People)
-	a.places, errs[7] = newPlaces()
-	a.viewers, errs[2] = lru.New[threads.Hash, string](maxViewers)
+	a.bounds = a.limits.Table()
+	a.rates.person, a.rates.address = a.bounds[perPerson].Buckets(), a.bounds[perAddress].Buckets()
+	a.rates.signIn, a.rates.name = a.bounds[signInsOfAddress].Buckets(), a.bounds[signInsOfName].Buckets()
+	a.names, errs[2] = newNames(a.People)
+	a.places, errs[3] = newPlaces()
+	a.viewers, errs[4] = lru.New[threads.Hash, string](maxViewers)
 	if err := errors.Join(errs[:]...); err != nil {
 		return err
 	}

@@ -22,7 +22,7 @@ type exchange struct {
 	id     string
 	now    time.Time
 	url    *url.URL
-	from   string  // whom a request without a token is counted for
+	from   string  // the client's address, for which a request without a valid token is counted
 	caller *caller // nil without a token
 }
 
@@ -71,12 +71,12 @@ func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if r.URL.Path == prefix+"/events" {
 		_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(pollDeadline)) // where there is none, it may take as long as it likes
 	}
-	limit := a.limits.BodyBytes
+	largest := a.bounds[bodyBytes]
 	if r.Method == http.MethodPost && r.URL.Path == filesPath {
-		limit = a.limits.FileBytes
+		largest = a.bounds[fileBytes]
 	}
-	if r.ContentLength > int64(limit) {
-		writeProblem(rec, r, refusal(http.StatusRequestEntityTooLarge, "too_large", fmt.Sprintf("a body has at most %d bytes", limit)))
+	if r.ContentLength > int64(largest.Most) {
+		writeProblem(rec, r, tooMuch(largest, 0, fmt.Sprintf("a body has at most %d bytes", largest.Most)))
 		return
 	}
 	if coding := r.Header.Get("Content-Encoding"); coding != "" && coding != "identity" {
@@ -90,32 +90,44 @@ func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	a.mux.ServeHTTP(rec, r)
 }
 
-// admit finds out who calls and counts the request for them. A token that is
-// not fresh in memory is counted for the client's address, so that guessing
-// costs what being nobody costs.
+// admit finds out who calls and counts the request: for them or, where no valid
+// token says who they are, for the client's address, so that guessing tokens costs
+// what being nobody costs. Whoever has a valid token is let in whatever others at
+// their address have used up.
 func (a *API) admit(r *http.Request, x *exchange) error {
+	x.from = clientAddress(r, a.proxies)
 	secret, given, err := bearer(r.Header)
-	if err != nil {
+	if given {
+		if x.caller, err = a.whose(r.Context(), secret, x); err == nil {
+			return take(a.rates.person, x.caller.person.ID, x.now)
+		}
+	}
+	if err != nil && !problemIs(err, http.StatusUnauthorized) {
 		return err
 	}
-	if given {
-		x.caller = a.sessions.remembered(secret, x.now)
+	if full := take(a.rates.address, x.from, x.now); full != nil {
+		return full
 	}
-	if x.caller == nil {
-		x.from = clientAddress(r, a.proxies)
-		if err := a.rates.address.take(x.from, x.now); err != nil {
-			return err
+	return err
+}
+
+// whose is whom the token lets in. One that is not known in memory has to be
+// looked up: from an address that has used up its rate only a few at a time, so
+// that strangers cannot keep the store busy.
+func (a *API) whose(ctx context.Context, secret string, x *exchange) (*caller, error) {
+	c, fresh := a.sessions.remembered(secret, x.now)
+	if fresh {
+		return c, nil
+	}
+	if c == nil && a.rates.address.Of(x.from).Wait(x.now) > 0 {
+		select {
+		case a.lookUps <- struct{}{}:
+			defer func() { <-a.lookUps }()
+		case <-ctx.Done():
+			return nil, ctx.Err()
 		}
 	}
-	if given && x.caller == nil {
-		if x.caller, err = a.sessions.find(r.Context(), secret, x.now); err != nil {
-			return err
-		}
-	}
-	if x.caller == nil {
-		return nil
-	}
-	return a.rates.person.take(x.caller.person.ID, x.now)
+	return a.sessions.find(ctx, secret, x.now)
 }
 
 // answer makes the problem of an error, and notes in the log what is not the

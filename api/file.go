@@ -82,7 +82,6 @@ const filesPath = prefix + "/files"
 const (
 	stillWait    = 30 * time.Second // for the next bytes to come, or to be taken
 	transferTime = 2 * time.Hour
-	maxTransfers = 8 // of one person at a time
 )
 
 // fileRoutes carry bytes as they are, beside the framework, so the operations
@@ -145,9 +144,7 @@ func (a *API) carried(f func(http.ResponseWriter, *http.Request, *caller) error)
 			return
 		}
 		if !a.transfers.begin(c.person.ID) {
-			p := refusal(http.StatusTooManyRequests, "too_many_transfers", "too many uploads and downloads at a time; finish one first")
-			p.retry = comeBack
-			writeProblem(w, r, p)
+			writeProblem(w, r, tooMuch(a.bounds[transfersOfPerson], 0, "too many uploads and downloads at a time; finish one first"))
 			return
 		}
 		defer a.transfers.end(c.person.ID)

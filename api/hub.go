@@ -322,20 +322,12 @@ func (h *hub) closeAll() {
 	h.tasks.Wait()
 }
 
-func tooManyListeners() *Problem {
-	p := refusal(http.StatusTooManyRequests, "too_many_listeners", "too many open sockets and long polls; close one first")
-	p.retry = pingEvery
-	return p
-}
-
 // enter takes in a socket to be, counted until leave.
 func (h *hub) enter() error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.closed || h.open >= h.a.limits.Sockets {
-		p := refusal(http.StatusServiceUnavailable, "too_many_sockets", "this server has as many open sockets as it takes; try again later")
-		p.retry = pingEvery
-		return p
+	if h.closed || h.open >= h.a.bounds[allSockets].Most {
+		return tooMuch(h.a.bounds[allSockets], 0, "this server has as many open sockets as it takes; try again later")
 	}
 	h.count(1)
 	h.tasks.Add(1)
@@ -377,8 +369,8 @@ func (h *hub) leave(s *socket) {
 func (h *hub) listen(c *caller) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.persons[c.person.ID] >= h.a.limits.SocketsPerPerson {
-		return tooManyListeners()
+	if h.persons[c.person.ID] >= h.a.bounds[listenersOfPerson].Most {
+		return tooMuch(h.a.bounds[listenersOfPerson], 0, "too many open sockets and long polls; close one first")
 	}
 	h.persons[c.person.ID]++
 	h.listeners++

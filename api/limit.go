@@ -6,8 +6,7 @@ import (
 	"strings"
 	"time"
 
-	lru "github.com/hashicorp/golang-lru/v2"
-	"golang.org/x/time/rate"
+	"meridian/internal/limit"
 )
 
 // Limits bound what clients can use up. The zero value of a field takes its
@@ -46,43 +45,64 @@ func (l Limits) orDefaults() Limits {
 
 // Bounds that no setting changes.
 const (
-	burstSeconds = 10     // a burst is what a rate gives in this time
-	maxLimiters  = 10_000 // callers remembered by one limiter, the latest ones
-	maxPage      = 200    // items of a list in one answer
+	burstSeconds = 10  // a burst is what a rate gives in this time
+	maxPage      = 200 // items of a list in one answer
 	defaultPage  = 50
 	maxKey       = 200 // bytes of an Idempotency-Key
+	maxTransfers = 8   // of one person at a time
+	maxLookUps   = 4   // of tokens from addresses that have used up their rate, at a time
 )
 
-// limiter gives each key its own rate.
-type limiter struct {
-	rate  rate.Limit
-	burst int
-	seen  *lru.Cache[string, *rate.Limiter]
-}
+// The rows of the table of limits.
+const (
+	perPerson = iota
+	perAddress
+	signInsOfAddress
+	signInsOfName
+	allSockets
+	listenersOfPerson
+	transfersOfPerson
+	bodyBytes
+	fileBytes
+)
 
-func newLimiter(r rate.Limit, burst int) (*limiter, error) {
-	seen, err := lru.New[string, *rate.Limiter](maxLimiters)
-	return &limiter{rate: r, burst: burst, seen: seen}, err
-}
-
-// take uses one request of the key's. It refuses with 429 and the time to wait.
-func (l *limiter) take(key string, now time.Time) error {
-	own, ok := l.seen.Get(key)
-	if !ok {
-		own = rate.NewLimiter(l.rate, l.burst)
-		if before, had, _ := l.seen.PeekOrAdd(key, own); had {
-			own = before
-		}
+// Table lists what clients are turned away by. Every refusal for having too much
+// is made of a row of it.
+func (l Limits) Table() []limit.Limit {
+	l = l.orDefaults()
+	const many, long = http.StatusTooManyRequests, http.StatusRequestEntityTooLarge
+	rate := func(name, of string, perSecond float64, most int) limit.Limit {
+		return limit.Limit{Name: name, Of: of, PerSecond: perSecond, Most: most, Status: many, Code: "too_many_requests"}
 	}
-	r := own.ReserveN(now, 1)
-	wait := r.DelayFrom(now)
+	signIns := float64(l.SignIns) / 60
+	return []limit.Limit{
+		perPerson:         rate("limits.person_rate", "requests of a person", float64(l.PersonRate), l.PersonRate*burstSeconds),
+		perAddress:        rate("limits.anonymous_rate", "requests without a valid token from a client address", float64(l.AnonymousRate), l.AnonymousRate*burstSeconds),
+		signInsOfAddress:  rate("sign-ins of an address", "tries to sign in from a client address", signIns, l.SignIns),
+		signInsOfName:     rate("sign-ins of a name", "tries to sign in as somebody, and to change their password", 10*signIns, 10*l.SignIns),
+		allSockets:        {Name: "limits.sockets", Of: "open WebSockets, all together", Most: l.Sockets, Retry: pingEvery, Status: http.StatusServiceUnavailable, Code: "too_many_sockets"},
+		listenersOfPerson: {Name: "limits.sockets_per_person", Of: "open WebSockets and long polls of a person", Most: l.SocketsPerPerson, Retry: pingEvery, Status: many, Code: "too_many_listeners"},
+		transfersOfPerson: {Name: "transfers", Of: "uploads and downloads of a person under way", Most: maxTransfers, Retry: comeBack, Status: many, Code: "too_many_transfers"},
+		bodyBytes:         {Name: "limits.body_bytes", Of: "bytes of a request", Most: l.BodyBytes, Status: long, Code: "too_large"},
+		fileBytes:         {Name: "files.max_bytes", Of: "bytes of a file", Most: l.FileBytes, Status: long, Code: "too_large"},
+	}
+}
+
+// tooMuch is the refusal of what goes beyond a limit. It may be tried again after
+// the wait or, where that is 0, after what the limit says.
+func tooMuch(l limit.Limit, wait time.Duration, detail string) *Problem {
+	p := refusal(l.Status, l.Code, detail)
+	p.retry = max(wait, l.Retry)
+	return p
+}
+
+// take uses one request of a caller's, or refuses it.
+func take(b *limit.Buckets, caller string, now time.Time) error {
+	wait := b.Of(caller).Take(now)
 	if wait == 0 {
 		return nil
 	}
-	r.CancelAt(now)
-	p := refusal(http.StatusTooManyRequests, "too_many_requests", "too many requests; wait as long as Retry-After says")
-	p.retry = wait
-	return p
+	return tooMuch(b.Limit(), wait, "too many requests; wait as long as Retry-After says")
 }
 
 // clientAddress is whom a request without a token is counted for: the address

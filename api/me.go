@@ -91,7 +91,7 @@ type changePassword struct {
 // session that was left open must not be a way to guess it.
 func (a *API) changePassword(ctx context.Context, c *caller, in *changePassword) (*struct{}, error) {
 	name, _, _ := strings.Cut(c.person.Address, "@")
-	if err := a.rates.name.take(name, exchangeOf(ctx).now); err != nil {
+	if err := take(a.rates.name, name, exchangeOf(ctx).now); err != nil {
 		return nil, err
 	}
 	_, hash, err := a.Accounts.Credentials(ctx, name)

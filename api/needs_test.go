@@ -17,9 +17,10 @@ func (s states) StateHash(ctx context.Context, channel threads.Hash) (api.State,
 
 func (w *world) needs() api.Needs {
 	read := w.store.Reading()
+	w.lookUps, w.files = &lookUps{Store: w.store}, &shelves{}
 	return api.Needs{
-		Journal: faultyPen{pen{w.journal}, &w.fails}, Entries: entries{w.store, w.journal}, Tokens: w.store, Accounts: w.store,
+		Journal: faultyPen{pen{w.journal}, &w.fails}, Entries: entries{w.store, w.journal}, Tokens: w.lookUps, Accounts: w.store,
 		Directory: w.store, Passwords: w.store, Erasures: w.store, People: w.store, Channels: read, States: states{w.store}, Threads: read, Messages: read,
-		Fates: read, Marks: w.store, Search: read, Invitations: w.store, AuditLog: w.store, Forks: w.store,
+		Fates: read, Marks: w.store, Search: read, Invitations: w.store, AuditLog: w.store, Forks: w.store, Files: w.files,
 	}
 }

@@ -141,7 +141,7 @@ func (a *API) awaits(ctx context.Context, pos int64, up <-chan time.Time, w wake
 
 // stillIn refuses a caller whose token was revoked while they waited.
 func (a *API) stillIn(ctx context.Context, c *caller) (*caller, error) {
-	if again := a.sessions.remembered(c.secret, a.clock()); again != nil {
+	if again, fresh := a.sessions.remembered(c.secret, a.clock()); fresh {
 		return again, nil
 	}
 	return a.sessions.find(ctx, c.secret, a.clock())

@@ -11,6 +11,7 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 
+	"meridian/internal/limit"
 	"meridian/threads"
 )
 
@@ -54,8 +55,7 @@ func (p *Problem) GetHeaders() http.Header {
 		h.Set("WWW-Authenticate", "Bearer")
 	}
 	if p.retry > 0 {
-		seconds := int64((p.retry + time.Second - 1) / time.Second)
-		h.Set("Retry-After", strconv.FormatInt(seconds, 10))
+		h.Set("Retry-After", limit.Seconds(p.retry))
 	}
 	return h
 }

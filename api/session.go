@@ -5,7 +5,6 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/base64"
-	"errors"
 	"fmt"
 	"net/http"
 	"strings"
@@ -70,7 +69,10 @@ func (a *API) signIn(ctx context.Context, in *signIn) (threads.PersonRecord, err
 		name = local
 	}
 	x := exchangeOf(ctx)
-	if err := errors.Join(a.rates.signIn.take(x.from, x.now), a.rates.name.take(name, x.now)); err != nil {
+	if err := take(a.rates.signIn, x.from, x.now); err != nil {
+		return threads.PersonRecord{}, err // and none of the name's is used up: one address must not keep others from signing in
+	}
+	if err := take(a.rates.name, name, x.now); err != nil {
 		return threads.PersonRecord{}, err
 	}
 	person, hash, err := a.Accounts.Credentials(ctx, name)

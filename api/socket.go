@@ -121,8 +121,8 @@ func (s *socket) take(kind int, raw []byte) (code int, reason string) {
 func (s *socket) authenticate(token string) (code int, reason string) {
 	ctx, cancel := context.WithTimeout(context.Background(), writeWait)
 	defer cancel()
-	c := s.hub.a.sessions.remembered(token, s.now())
-	if c == nil {
+	c, fresh := s.hub.a.sessions.remembered(token, s.now())
+	if !fresh {
 		var err error
 		if c, err = s.hub.a.sessions.find(ctx, token, s.now()); err != nil {
 			return closeRevoked, "the token is unknown, expired or revoked"
@@ -159,7 +159,7 @@ func (s *socket) start(b begin) {
 }
 
 func (s *socket) resume(after string) (code int, reason string) {
-	if err := s.hub.a.rates.person.take(s.person(), s.now()); err != nil {
+	if err := take(s.hub.a.rates.person, s.person(), s.now()); err != nil {
 		return closePolicy, "too many requests"
 	}
 	b, err := s.hub.a.beginAfter(context.Background(), after)

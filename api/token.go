@@ -46,13 +46,11 @@ func newSessions(tokens Tokens) (*sessions, error) {
 	return &sessions{tokens: tokens, known: known}, err
 }
 
-// remembered is whom the token lets in as far as memory says, else nil.
-func (s *sessions) remembered(secret string, now time.Time) *caller {
+// remembered is whom the token let in when it was looked up last, nil where
+// memory does not say; fresh is whether that still counts.
+func (s *sessions) remembered(secret string, now time.Time) (c *caller, fresh bool) {
 	c, ok := s.known.Get(sha256.Sum256([]byte(secret)))
-	if !ok || now.Sub(c.checked) >= recheck {
-		return nil
-	}
-	return c
+	return c, ok && now.Sub(c.checked) < recheck
 }
 
 // find is whom the token lets in; a problem of status 401 when nobody.
@@ -63,6 +61,7 @@ func (s *sessions) find(ctx context.Context, secret string, now time.Time) (*cal
 	person, token, err := s.tokens.PersonByToken(ctx, secret, now)
 	var refused *threads.Error
 	if errors.As(err, &refused) && refused.Kind == threads.NotFound {
+		s.known.Remove(sha256.Sum256([]byte(secret)))
 		return nil, unauthorized("the token is unknown, expired or revoked; sign in again")
 	}
 	if err != nil {

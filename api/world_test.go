@@ -54,8 +54,12 @@ type world struct {
 	logged   *logs
 	api      *api.API
 	http     *httptest.Server
+	client   *http.Client
+	lookUps  *lookUps
+	files    *shelves
 	url      string
 	ahead    atomic.Int64 // how far the clock was moved on, ns
+	still    atomic.Int64 // when the clock was stopped, ns since 1970; 0 while it goes
 	fails    atomic.Bool  // memberships cannot be read
 	stop     func()
 }
@@ -100,13 +104,19 @@ func newWorldOn(t testing.TB, database string, limits api.Limits) *world {
 	if limits.SignIns == 0 {
 		limits.SignIns = 1_000_000
 	}
-	w := &world{t: t, database: database, limits: limits}
+	w := &world{t: t, database: database, limits: limits, client: http.DefaultClient}
 	w.start()
 	t.Cleanup(func() { w.stop() })
 	return w
 }
 
-func (w *world) now() time.Time { return time.Now().Add(time.Duration(w.ahead.Load())) }
+func (w *world) now() time.Time {
+	now := time.Now()
+	if stopped := w.still.Load(); stopped != 0 {
+		now = time.Unix(0, stopped)
+	}
+	return now.Add(time.Duration(w.ahead.Load()))
+}
 
 // start brings the server up over what the database holds.
 func (w *world) start() {
@@ -242,7 +252,7 @@ func (w *world) send(u *user, method, path string, body any, headers ...string) 
 	for i := 0; i < len(headers); i += 2 {
 		r.Header.Set(headers[i], headers[i+1])
 	}
-	res, err := http.DefaultClient.Do(r)
+	res, err := w.client.Do(r)
 	if err != nil {
 		w.t.Fatal(err)
 	}

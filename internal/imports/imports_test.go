@@ -38,11 +38,12 @@ var table = map[string]row{
 	"internal/backup":       {[]string{"internal/store"}, "an archive holds rows and bytes; what belongs into it and where it goes is server's to say"},
 	"internal/blobs":        {nil, "bytes under their hash mean nothing here"},
 	"internal/mbox":         {nil, "reading a mail archive is done before anything of ours is written"},
+	"internal/limit":        {nil, "counting knows neither who is counted nor what for"},
 	"internal/loopback":     {nil, "an address knows no server"},
 	"internal/bench":        {[]string{"config", "internal/loopback"}, "figures are measured from outside, through what clients and partners reach"},
 	"internal/sim":          {[]string{"*"}, ""},
-	"federation":            {[]string{"threads"}, "it declares the few methods it needs, and server passes them; so partners reach nothing that people's clients do, nor the store"},
-	"api":                   {[]string{"threads", "threads/worktime"}, "it declares the few methods it needs, and server passes them; so people's clients reach nothing that partners do, nor the store"},
+	"federation":            {[]string{"threads", "internal/limit"}, "it declares the few methods it needs, and server passes them; so partners reach nothing that people's clients do, nor the store"},
+	"api":                   {[]string{"threads", "threads/worktime", "internal/limit"}, "it declares the few methods it needs, and server passes them; so people's clients reach nothing that partners do, nor the store"},
 }
 
 // onlyFor names what only some may import, beside tests; nobody is "".
