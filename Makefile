@@ -1,4 +1,4 @@
-.PHONY: proxies run check lint test race bench sim import replay kill nodes failover removal powercut disk bounds migrate deep
+.PHONY: proxies run check lint test race bench sim import replay kill nodes failover removal powercut disk bounds migrate deep fuzz
 
 # What a newcomer runs first: two organisations in conversation on this machine.
 run:
@@ -100,3 +100,10 @@ EVENTS ?= 1000000
 DEEP_DIR ?= $(CURDIR)/.deep
 deep:
 	$(PROCESSES) -run TestADeepChannel -args -process.deep=$(EVENTS) -process.deepdir=$(DEEP_DIR)
+
+# Everything that reads what others wrote, given made-up input for FUZZ each: nothing may fail, take more than
+# a second or more than 64 MiB. Go keeps what it found worth keeping in its cache, and goes on from there.
+FUZZ ?= 5m
+fuzz:
+	@set -e; grep -ro '^func Fuzz[A-Za-z]*' --include='*_test.go' . | sort | sed 's/:func / /' | while read -r file target; do \
+		go test "$$(dirname "$$file")" -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZ) </dev/null; done

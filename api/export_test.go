@@ -10,3 +10,9 @@ func (a *API) Patterns() []string { return a.mux.patterns }
 
 // ClientAddress is whom a request without a token is counted for.
 var ClientAddress = clientAddress
+
+// ReadOp is what a message of a WebSocket's client says.
+func ReadOp(raw []byte) (kind, token, after string, err error) {
+	o, err := readOp(raw)
+	return o.Op, o.Token, o.After, err
+}

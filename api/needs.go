@@ -251,8 +251,10 @@ type PartnerBook interface {
 	// AddPartner asks the server who it is and keeps it as pending.
 	AddPartner(ctx context.Context, by, name string) (threads.Partner, error)
 	// AllowPartner pins the key with the fingerprint, "" for the one that
-	// AddPartner showed.
+	// AddPartner showed. A name that people can take for another's is refused.
 	AllowPartner(ctx context.Context, by, name, fingerprint string) (threads.Partner, error)
+	// AllowConfusable is AllowPartner where the name may resemble another's.
+	AllowConfusable(ctx context.Context, by, name, fingerprint string) (threads.Partner, error)
 	BlockPartner(ctx context.Context, by, name string) (threads.Partner, error)
 }
 

@@ -14,6 +14,7 @@ type Partner struct {
 	Name          string           `json:"name"`
 	State         string           `json:"state" enum:"pending,allowed,blocked"`
 	Paused        bool             `json:"paused" doc:"Nothing is exchanged until an administrator resumes it."`
+	Resembles     string           `json:"resembles,omitempty" doc:"Another server whose name people can take for this one's: allowing it needs confusable. Only where one partner is asked for."`
 	Fingerprint   string           `json:"fingerprint" doc:"Of its key: compare it with its administrators before you allow it."`
 	Verified      bool             `json:"verified" doc:"Its own page gave the same key."`
 	Hold          string           `json:"hold,omitempty" doc:"Why nothing is exchanged for now."`
@@ -56,7 +57,7 @@ type PartnerChannel struct {
 // PartnerOf is a partner as administrators are shown it.
 func PartnerOf(p threads.PartnerSight, now time.Time) Partner {
 	shown := Partner{
-		Name: p.Name, State: string(p.State), Paused: p.Paused, Fingerprint: p.Fingerprint, Verified: p.Verified, Hold: p.Hold,
+		Name: p.Name, State: string(p.State), Paused: p.Paused, Resembles: p.Resembles, Fingerprint: p.Fingerprint, Verified: p.Verified, Hold: p.Hold,
 		Backlog: p.Events, Oldest: unlessZero(p.Oldest),
 		Added: p.Added.UTC(), ContactIn: unlessZero(p.ContactIn), ContactOut: unlessZero(p.ContactOut),
 		Error: p.Error, Remedy: p.Remedy, Reason: p.Reason, Attempts: p.Attempts, NextTry: unlessZero(p.NextTry),
@@ -108,6 +109,7 @@ type allowPartner struct {
 	Once
 	Body struct {
 		Fingerprint string `json:"fingerprint,omitempty" maxLength:"128" doc:"Of the key to pin; the one that was shown when left out."`
+		Confusable  bool   `json:"confusable,omitempty" doc:"It is this server that is meant, although its name resembles another's. Without it that is refused with 409 and the code confusable."`
 	}
 }
 
@@ -153,6 +155,9 @@ func (a *API) partnerRoutes() {
 		summary: "Pin a server's key and exchange with it",
 	}, func(ctx context.Context, c *caller, in *allowPartner) (*partnerOut, error) {
 		return a.decide(ctx, c, in.Once, in.Body, func() (threads.Partner, error) {
+			if in.Body.Confusable {
+				return a.PartnerBook.AllowConfusable(ctx, c.person.ID, in.Name, in.Body.Fingerprint)
+			}
 			return a.PartnerBook.AllowPartner(ctx, c.person.ID, in.Name, in.Body.Fingerprint)
 		})
 	})

@@ -10,6 +10,8 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -146,6 +148,42 @@ func befriend(a, b *site) {
 				here.t.Fatalf("%s", a.raw)
 			}
 		}
+	}
+}
+
+// T71: a name that looks like another server's, here this one's own, is allowed only explicitly.
+func TestAllowingAConfusableNameTakesAWord(t *testing.T) {
+	s := newSite(t, newWorld(t, api.Limits{}))
+	path := "/admin/partners/" + strings.ReplaceAll(s.name, "1", "l") + "/allow"
+	if a := s.must(409, s.root, "POST", path, object{}); a.text("code") != "confusable" || !strings.Contains(string(a.raw), s.name) {
+		t.Errorf("%s", a.raw)
+	}
+	if a := s.must(409, s.root, "POST", path, object{"confusable": true}); a.text("code") != "unknown_fingerprint" {
+		t.Errorf("%s", a.raw)
+	}
+	s.must(201, s.root, "POST", "/admin/people", object{"name": "mila"})
+	if a := s.must(409, s.root, "POST", "/admin/people", object{"name": "rni1a"}); a.text("code") != "confusable" {
+		t.Errorf("%s", a.raw)
+	}
+}
+
+// T71: people call themselves what they like, so no answer gives that name without the address, which has the
+// domain.
+func TestNoNameOfAPersonIsShownWithoutTheAddress(t *testing.T) {
+	w := newWorld(t, api.Limits{})
+	found := 0
+	for name, schema := range w.api.Document().Components.Schemas.Map() {
+		called := schema.Properties["name"]
+		if called == nil || called.Description != "As they call themselves." {
+			continue
+		}
+		found++
+		if !slices.Contains(schema.Required, "address") {
+			t.Errorf("%s tells how a person is called and not who it is", name)
+		}
+	}
+	if found == 0 {
+		t.Error("no answer tells how people call themselves")
 	}
 }
 

@@ -3,7 +3,6 @@ package api
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net"
@@ -99,12 +98,34 @@ func (s *socket) read() {
 	}
 }
 
+// readOp is what a message of a client says: one object, of these members in these spellings.
+func readOp(raw []byte) (op, error) {
+	canonical, err := threads.Canonicalize(raw, maxOp)
+	if err != nil {
+		return op{}, err
+	}
+	o, err := threads.ParseCanonical(canonical, maxOp)
+	if err != nil {
+		return op{}, err
+	}
+	var said op
+	fields := map[string]*string{"op": &said.Op, "token": &said.Token, "after": &said.After}
+	for i := range o.Len() {
+		field := fields[o.Key(i)]
+		if field == nil {
+			return op{}, errUnknownMember
+		}
+		if *field, _, err = o.String(o.Key(i)); err != nil {
+			return op{}, err
+		}
+	}
+	return said, nil
+}
+
 // take does what a message says; a reason is why the socket is to be closed.
 func (s *socket) take(kind int, raw []byte) (code int, reason string) {
-	var o op
-	d := json.NewDecoder(bytes.NewReader(raw))
-	d.DisallowUnknownFields()
-	if kind != websocket.TextMessage || d.Decode(&o) != nil {
+	o, err := readOp(raw)
+	if kind != websocket.TextMessage || err != nil {
 		return closePolicy, `send {"op":"auth","token":…} or {"op":"resume","after":…}`
 	}
 	switch {

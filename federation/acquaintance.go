@@ -213,6 +213,10 @@ func (x *Exchange) welcome(ctx context.Context) error {
 	if err != nil || p.State != "" && p.State != threads.PartnerPending {
 		return err
 	}
+	if other, err := x.Resembles(ctx, name); err != nil || other != "" {
+		x.Log.Warn("a stranger's name looks like another server's: an administrator has to decide", "server", name, "resembles", other)
+		return err
+	}
 	found, err := x.fetchWellKnown(ctx, name)
 	if err != nil {
 		x.Log.Info("stranger not reached", "server", name, "error", err)

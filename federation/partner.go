@@ -50,12 +50,31 @@ func unreachable(err error) error {
 
 // AllowPartner pins the partner's key and begins to exchange with it. The key is the one whose
 // fingerprint the administrator gives, or with "" the one that AddPartner showed: a server that
-// shows another one now is refused.
+// shows another one now is refused, and so is one whose name resembles another's.
 func (x *Exchange) AllowPartner(ctx context.Context, by, name, fingerprint string) (threads.Partner, error) {
 	p, err := x.partner(ctx, name)
 	if err != nil {
 		return p, err
 	}
+	if p.State != threads.PartnerAllowed {
+		if err := x.unmistakable(ctx, name); err != nil {
+			return p, err
+		}
+	}
+	return x.allow(ctx, by, p, fingerprint)
+}
+
+// AllowConfusable is AllowPartner for a server whose name may resemble another's: the administrator says that
+// it is this one which is meant.
+func (x *Exchange) AllowConfusable(ctx context.Context, by, name, fingerprint string) (threads.Partner, error) {
+	p, err := x.partner(ctx, name)
+	if err != nil {
+		return p, err
+	}
+	return x.allow(ctx, by, p, fingerprint)
+}
+
+func (x *Exchange) allow(ctx context.Context, by string, p threads.Partner, fingerprint string) (threads.Partner, error) {
 	if fingerprint == "" {
 		fingerprint = p.Fingerprint
 	}
@@ -65,13 +84,14 @@ func (x *Exchange) AllowPartner(ctx context.Context, by, name, fingerprint strin
 	found := acquainted{Keys: []threads.Key{p.Key}, Versions: p.Versions}
 	pinned := p.State == threads.PartnerBlocked && p.Key.ID != "" && strings.EqualFold(Fingerprint(p.Key.Public), fingerprint)
 	if !pinned {
-		if found, err = x.fetchWellKnown(ctx, name); err != nil {
+		var err error
+		if found, err = x.fetchWellKnown(ctx, p.Name); err != nil {
 			return p, unreachable(err)
 		}
 	}
 	for _, k := range found.Keys {
 		if strings.EqualFold(Fingerprint(k.Public), fingerprint) {
-			return x.begin(ctx, by, found.partner(name, k))
+			return x.begin(ctx, by, found.partner(p.Name, k))
 		}
 	}
 	return p, threads.Refuse(threads.Conflict, "fingerprint", "/fingerprint", "is not that of the key which the server shows now, "+Fingerprint(found.newest().Public)+"; ask its administrators")

@@ -45,6 +45,8 @@ type site struct {
 	now      func() time.Time
 	stop     func()
 
+	rate      int               // exchanges a second of one partner; 0 for what servers allow
+	welcomes  bool              // federation is open
 	transport http.RoundTripper // to partners; nil for one to loopback
 	registry  *prometheus.Registry
 	said      io.Writer // takes its log as well, where it is not nil
@@ -158,7 +160,7 @@ func (s *site) open() {
 		},
 		Told:      s.fates.told,
 		Transport: cmp.Or(s.transport, http.RoundTripper(federation.NewTransport(onLoopback(), nil))),
-		Clock:     s.now, Jitter: func() float64 { return 0.5 }, NewID: uuid.NewString,
+		Clock:     s.now, Jitter: func() float64 { return 0.5 }, NewID: uuid.NewString, Rate: s.rate, Open: s.welcomes,
 		Log: slog.New(slog.NewTextHandler(s.logTo(), nil)), Software: "test", Registry: s.registry,
 	})
 	if err != nil {

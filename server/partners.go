@@ -16,6 +16,8 @@ type PartnerChange struct {
 	Name string `json:"name"`
 	// Fingerprint is that of the key to allow; "" is the one that partners.add showed.
 	Fingerprint string `json:"fingerprint,omitempty"`
+	// Confusable allows a server whose name resembles another's.
+	Confusable bool `json:"confusable,omitempty"`
 }
 
 // Partner is another server as an administrator of this one sees it.
@@ -55,6 +57,9 @@ func (b book) Partner(ctx context.Context, name string) (threads.PartnerSight, e
 	}
 	sight, err := b.sight(ctx, p)
 	if err != nil {
+		return sight, err
+	}
+	if sight.Resembles, err = b.federation.Resembles(ctx, name); err != nil {
 		return sight, err
 	}
 	sight.Channels, err = b.federation.SharedChannels(ctx, name, shownChannels)
@@ -103,6 +108,9 @@ func (s *Server) addPartner(ctx context.Context, in PartnerChange) (Partner, err
 }
 
 func (s *Server) allowPartner(ctx context.Context, in PartnerChange) (Partner, error) {
+	if in.Confusable {
+		return s.decided(ctx)(s.federation.AllowConfusable(ctx, threads.ByAdmin, in.Name, in.Fingerprint))
+	}
 	return s.decided(ctx)(s.federation.AllowPartner(ctx, threads.ByAdmin, in.Name, in.Fingerprint))
 }
 

@@ -1,6 +1,9 @@
 package threads
 
-import "time"
+import (
+	"strings"
+	"time"
+)
 
 // MaxSignIn is how long the name by which a person signs in may be, in bytes.
 const MaxSignIn = 64
@@ -27,6 +30,13 @@ type ProfileChange struct {
 	Hours   *string // JSON
 	Digest  *string // JSON
 	Now     time.Time
+}
+
+// Skeleton is equal for two names that people can take for each other: for those of people, which are of
+// lower-case ASCII, it is all of UTS 39 that concerns them and vv, which looks like w. i and l differ, as in
+// elia and ella.
+func Skeleton(name string) string {
+	return strings.NewReplacer("0", "o", "1", "l", "m", "rn", "w", "vv").Replace(name)
 }
 
 // CheckName refuses a name that cannot stand in an address: it has 1 to 64

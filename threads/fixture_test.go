@@ -12,7 +12,7 @@ import (
 // actor is a server of the tests: its key and salts follow from its name, so
 // that everything it writes is the same in every run.
 type actor struct {
-	t       *testing.T
+	t       testing.TB
 	name    string
 	private ed25519.PrivateKey
 	drawn   uint64
@@ -22,7 +22,7 @@ type actor struct {
 
 var testNow = time.Date(2026, 11, 23, 9, 0, 0, 0, time.UTC)
 
-func newActor(t *testing.T, name string) *actor {
+func newActor(t testing.TB, name string) *actor {
 	seed := sha256.Sum256([]byte("test key of " + name))
 	return &actor{t: t, name: name, private: ed25519.NewKeyFromSeed(seed[:]), now: testNow}
 }
@@ -77,7 +77,7 @@ func (a *actor) join(c *Channel, person string, role Role) Join {
 }
 
 // replica is another server's channel after the control events given.
-func replica(t *testing.T, events []*Event) *Channel {
+func replica(t testing.TB, events []*Event) *Channel {
 	t.Helper()
 	c := NewChannel(events[0].ID)
 	for _, e := range events {
@@ -98,7 +98,7 @@ func created(a *actor, owner string) (*Channel, []*Event) {
 
 func title(s string) ThreadContent { return ThreadContent{Title: &s} }
 
-func unhex(t *testing.T, s string) []byte {
+func unhex(t testing.TB, s string) []byte {
 	b, err := base64.RawURLEncoding.DecodeString(s)
 	if err != nil {
 		t.Fatal(err)

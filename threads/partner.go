@@ -63,6 +63,7 @@ type PartnerSight struct {
 	Backlog
 	Parked     []PartnerChannel // parked or rejected there, at most 100
 	Channels   []NamedChannel   // that it is a member of, at most 1,000; only where one partner is looked at
+	Resembles  string           // another server whose name people can take for this one's, "" for none; only where one partner is looked at
 	OwnCertEnd time.Time        // of this server's certificate; zero where a proxy or nobody shows one
 }
 

@@ -87,6 +87,7 @@ func partnerChange(verb, short string) *cobra.Command {
 	jsonFlag(c)
 	if verb == "allow" {
 		c.Flags().StringVar(&in.Fingerprint, "fingerprint", "", "of the key, as its administrators told you (default: as partner add showed it)")
+		c.Flags().BoolVar(&in.Confusable, "confusable", false, "it is this server that is meant, although its name looks like another's")
 	}
 	return c
 }
@@ -95,6 +96,9 @@ func partnerWords(w io.Writer, p server.Partner) {
 	fmt.Fprintln(w, p.Name, "is", stateOf(p))
 	if p.Fingerprint != "" {
 		fmt.Fprintln(w, "fingerprint:", p.Fingerprint)
+	}
+	if p.Resembles != "" {
+		fmt.Fprintf(w, "careful: the name looks like %s, which is another server\n", p.Resembles)
 	}
 	if t := trouble(p); t != "" {
 		fmt.Fprintln(w, t)

@@ -27,7 +27,7 @@ var testRows = store.Rows{
 }
 
 // archive is a whole backup.
-func archive(t *testing.T) []byte {
+func archive(t testing.TB) []byte {
 	t.Helper()
 	var out bytes.Buffer
 	w, err := NewWriter(&out, testHead)

@@ -40,6 +40,7 @@ var table = map[string]row{
 	"internal/mbox":         {nil, "reading a mail archive is done before anything of ours is written"},
 	"internal/limit":        {nil, "counting knows neither who is counted nor what for"},
 	"internal/loopback":     {nil, "an address knows no server"},
+	"internal/cost":         {nil, "what a test costs is measured without knowing the test"},
 	"internal/bench":        {[]string{"config", "internal/loopback"}, "figures are measured from outside, through what clients and partners reach"},
 	"internal/sim":          {[]string{"*"}, ""},
 	"federation":            {[]string{"threads", "internal/limit"}, "it declares the few methods it needs, and server passes them; so partners reach nothing that people's clients do, nor the store"},
@@ -51,6 +52,7 @@ var onlyFor = map[string]struct{ who, reason string }{
 	"cmd":                   {"", "a command line is started, not called"},
 	"internal/bench":        {"cmd", "a server must not carry the means to measure itself"},
 	"internal/sim":          {"", "lying networks and partners stay out of the binary"},
+	"internal/cost":         {"", "only tests are measured"},
 	"internal/store/pgtest": {"", "a test database stays out of the binary"},
 }
 

@@ -73,12 +73,31 @@ func (s *Store) CreatePerson(ctx context.Context, n threads.NewPerson) (threads.
 		if err != nil {
 			return err
 		}
-		return s.audit(ctx, tx, personAdded(&n))
+		if err := s.audit(ctx, tx, personAdded(&n)); err != nil {
+			return err
+		}
+		return s.unmistakable(ctx, tx, n.Name) // last: who writes to the audit log at the same time has committed then
 	})
 	if err != nil {
 		return threads.PersonRecord{}, fmt.Errorf("create person: %w", err)
 	}
 	return s.Person(ctx, n.ID)
+}
+
+// unmistakable refuses a name that people can take for somebody else's here.
+func (s *Store) unmistakable(ctx context.Context, tx *sqlx.Tx, name string) error {
+	var other string
+	err := tx.GetContext(ctx, &other, s.bind(`
+		SELECT name FROM account WHERE name <> ?
+			AND REPLACE(REPLACE(REPLACE(REPLACE(name, '0', 'o'), '1', 'l'), 'm', 'rn'), 'w', 'vv') = ?
+		ORDER BY name LIMIT 1`), name, threads.Skeleton(name))
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("look for names like it: %w", err)
+	}
+	return threads.Refuse(threads.Conflict, "confusable", "/name", fmt.Sprintf("looks like %s, who is somebody else on this server; choose another", other))
 }
 
 func personAdded(n *threads.NewPerson) threads.AuditEntry {

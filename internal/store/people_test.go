@@ -85,6 +85,29 @@ func TestANameIsGivenOnceAndInOneSpelling(t *testing.T) {
 	})
 }
 
+// T71: names of people of one organisation are told apart by people too. They are ASCII in lower case, so the
+// other spellings of a letter are no names at all.
+func TestANameIsNotGivenToWhomPeopleTakeForAnother(t *testing.T) {
+	onEach(t, func(t *testing.T, s *Store) {
+		for i, name := range []string{"mila", "ella", "oslo", "www", "bo0k"} {
+			createPerson(t, s, name, byte(i))
+		}
+		create := func(name string) error {
+			_, err := s.CreatePerson(context.Background(), threads.NewPerson{ID: testID(testServer, 9), Name: name, Created: testNow})
+			return err
+		}
+		for _, name := range []string{"rnila", "mi1a", "e1la", "el1a", "0slo", "osl0", "0s10", "vvvvvv", "vvww", "wvvw", "book", "b0ok"} {
+			wantRefusal(t, create(name), threads.Conflict, "confusable")
+		}
+		for _, name := range []string{"а", "mіla", "ella\u200d", "e\u0301lla", "Ella", "ｅlla", "straße", "ıda"} {
+			wantRefusal(t, create(name), threads.Invalid, "invalid")
+		}
+		if err := create("elia"); err != nil { // who is somebody else
+			t.Error(err)
+		}
+	})
+}
+
 func TestPeopleAreListedPageByPage(t *testing.T) {
 	onEach(t, func(t *testing.T, s *Store) {
 		ctx := context.Background()
