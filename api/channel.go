@@ -20,7 +20,7 @@ type Channel struct {
 	Archived bool          `json:"archived"`
 	Created  time.Time     `json:"created"`
 	Follows  string        `json:"follows,omitempty" doc:"The channel that this one goes on from."`
-	Next     string        `json:"successor,omitempty" doc:"The channel that goes on from this one, because its host is lost: write there."`
+	Next     string        `json:"successor,omitempty" doc:"The channel that goes on from this one, because its host is lost: who is in it writes there, and only reads here (409 succeeded)."`
 	Forks    []ChannelFork `json:"forks,omitempty" doc:"Servers that signed two histories here, where that matters now; absent in events."`
 	Role     string        `json:"role,omitempty" enum:"reader,guest,member,owner"`
 	Unread   *int64        `json:"unread,omitempty" doc:"Messages that this server received since you read."`

@@ -277,6 +277,6 @@ type PartnerPace interface {
 	PausePartner(ctx context.Context, by, name string) (threads.Partner, error)
 	ResumePartner(ctx context.Context, by, name string) (threads.Partner, error)
 	// RetryPartner ends every wait, ResyncPartner also compares everything again.
-	RetryPartner(ctx context.Context, name string) (threads.Partner, error)
-	ResyncPartner(ctx context.Context, name string) (threads.Partner, error)
+	RetryPartner(ctx context.Context, by, name string) (threads.Partner, error)
+	ResyncPartner(ctx context.Context, by, name string) (threads.Partner, error)
 }

@@ -182,14 +182,14 @@ func (a *API) partnerRoutes() {
 		}},
 		{
 			"retry", "Try a server again now, parked channels included",
-			func(ctx context.Context, _, name string) (threads.Partner, error) {
-				return a.PartnerPace.RetryPartner(ctx, name)
+			func(ctx context.Context, by, name string) (threads.Partner, error) {
+				return a.PartnerPace.RetryPartner(ctx, by, name)
 			},
 		},
 		{
 			"resync", "Compare every shared channel with a server again, both ways, and exchange what is lacking",
-			func(ctx context.Context, _, name string) (threads.Partner, error) {
-				return a.PartnerPace.ResyncPartner(ctx, name)
+			func(ctx context.Context, by, name string) (threads.Partner, error) {
+				return a.PartnerPace.ResyncPartner(ctx, by, name)
 			},
 		},
 	} {

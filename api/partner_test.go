@@ -347,4 +347,17 @@ func TestAnAdministratorPausesAndHurriesAPartner(t *testing.T) {
 	}
 	ben := a.person("ben", false)
 	a.must(404, ben, "POST", path+"/pause", nil)
+	var audit api.List[api.AuditEntry]
+	a.must(200, a.root, "GET", "/admin/audit", nil).into(t, &audit)
+	told := map[string]int{}
+	for _, e := range audit.Items {
+		if e.Object == b.name && threads.ServerOf(e.Who) == a.name {
+			told[e.What]++
+		}
+	}
+	for what, times := range map[string]int{"partner.paused": 2, "partner.retried": 2, "partner.resynced": 2, "partner.blocked": 1} {
+		if told[what] != times {
+			t.Errorf("%s stands %d times in the audit log, not %d: %v", what, told[what], times, told)
+		}
+	}
 }

@@ -1,6 +1,7 @@
 package api_test
 
 import (
+	"strings"
 	"testing"
 
 	"meridian/api"
@@ -55,6 +56,9 @@ func TestOwnersMoveAChannelToTheirOwnServer(t *testing.T) {
 func TestChannelGoesOnInASuccessorWhenItsHostIsLost(t *testing.T) {
 	kobo, havel, ana, eva, channel := shared(t)
 	jan := havel.person("jan", false)
+	old := havel.thread(eva, channel, "Quay 3")
+	message := havel.post(eva, old, "The capstan turns.")
+	kobo.eventually("told of the thread", func() bool { return kobo.send(ana, "GET", "/messages/"+message, nil).status == 200 })
 	havel.must(404, jan, "POST", "/channels/"+channel+"/successor", nil)
 	havel.eventually("told who ana is", func() bool { return havel.send(eva, "GET", "/people/"+ana.address, nil).status == 200 })
 	kobo.stop()
@@ -68,7 +72,22 @@ func TestChannelGoesOnInASuccessorWhenItsHostIsLost(t *testing.T) {
 	if a := havel.must(200, eva, "GET", "/channels/"+channel, nil); a.text("successor") != made.Channel.ID {
 		t.Errorf("the old channel does not name its successor: %s", a.raw)
 	}
+	readOnly := func(s *site, u *user) {
+		t.Helper()
+		for path, body := range map[string]object{
+			"/threads/" + old + "/messages":     {"body": "Still here?"},
+			"/channels/" + channel + "/threads": {"title": "Still here?"},
+		} {
+			if a := s.must(409, u, "POST", path, body); a.text("code") != "succeeded" || !strings.Contains(a.text("detail"), made.Channel.ID) {
+				t.Errorf("%s writes in the old channel: %s", u.address, a.raw)
+			}
+		}
+		s.must(409, u, "PUT", "/messages/"+message+"/reactions/👍", nil)
+		s.must(200, u, "GET", "/threads/"+old+"/messages", nil)
+	}
+	readOnly(havel, eva)
 	kobo.run()
+	kobo.post(ana, old, "Who is not asked in yet goes on here.")
 	kobo.accept(ana)
 	kobo.eventually("in the successor, which the old channel names", func() bool {
 		return kobo.send(ana, "GET", "/channels/"+made.Channel.ID, nil).status == 200 &&
@@ -76,4 +95,11 @@ func TestChannelGoesOnInASuccessorWhenItsHostIsLost(t *testing.T) {
 	})
 	thread := kobo.thread(ana, made.Channel.ID, "Quay 4")
 	havel.eventually("told", func() bool { return havel.send(eva, "GET", "/threads/"+thread, nil).status == 200 })
+	readOnly(kobo, ana)
+	kobo.post(ana, thread, "The capstan turns again.")
+	var found api.List[api.Hit]
+	if kobo.must(200, ana, "GET", "/search?q=capstan", nil).into(t, &found); len(found.Items) != 2 {
+		t.Errorf("search finds %d messages in both channels together", len(found.Items))
+	}
+	havel.must(204, eva, "DELETE", "/messages/"+message, nil)
 }

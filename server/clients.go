@@ -22,7 +22,7 @@ func (s *Server) apiOptions(version string) api.Options {
 			Tokens: s.store, Accounts: s.store, People: s.store, Directory: s.store, Passwords: s.store, Eraser: eraser{s}, Erasures: s.store,
 			Channels: people, States: states{s.store}, Threads: people, Messages: people, Fates: people,
 			Marks: s.store, Search: people, Files: s.files,
-			Membership: membership{s.federation}, Invitations: s.store, Partners: book{s}, PartnerBook: s.federation, PartnerPace: s.federation,
+			Membership: membership{s.federation}, Invitations: s.store, Partners: book{s}, PartnerBook: s.federation, PartnerPace: pace{s},
 			AuditLog: s.store, Forks: s.store, Alone: s.alone(),
 		},
 		TrustedProxies: c.TrustedProxies,

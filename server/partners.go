@@ -99,6 +99,39 @@ func (b book) sight(ctx context.Context, p threads.Partner) (threads.PartnerSigh
 	return sight, nil
 }
 
+// pace stops and hurries the exchange with partners. What it hurries changes
+// nothing that is kept about a partner, so it is recorded here.
+type pace struct{ *Server }
+
+// PausePartner has nothing sent or fetched until ResumePartner.
+func (p pace) PausePartner(ctx context.Context, by, name string) (threads.Partner, error) {
+	return p.federation.PausePartner(ctx, by, name)
+}
+
+// ResumePartner ends a pause.
+func (p pace) ResumePartner(ctx context.Context, by, name string) (threads.Partner, error) {
+	return p.federation.ResumePartner(ctx, by, name)
+}
+
+// RetryPartner ends every wait.
+func (p pace) RetryPartner(ctx context.Context, by, name string) (threads.Partner, error) {
+	partner, err := p.federation.RetryPartner(ctx, name)
+	return p.recorded(ctx, by, threads.AuditPartnerRetried, partner, err)
+}
+
+// ResyncPartner compares everything again.
+func (p pace) ResyncPartner(ctx context.Context, by, name string) (threads.Partner, error) {
+	partner, err := p.federation.ResyncPartner(ctx, name)
+	return p.recorded(ctx, by, threads.AuditPartnerResynced, partner, err)
+}
+
+func (p pace) recorded(ctx context.Context, by, what string, partner threads.Partner, err error) (threads.Partner, error) {
+	if err == nil {
+		err = p.store.Audit(ctx, threads.AuditEntry{Act: threads.Act{Who: by, At: p.clock()}, What: what, Object: partner.Name})
+	}
+	return partner, err
+}
+
 func (s *Server) shown(p threads.PartnerSight) Partner {
 	return Partner{Partner: api.PartnerOf(p, s.clock()), ClockDiff: p.ClockDiff.Seconds()}
 }
@@ -127,11 +160,11 @@ func (s *Server) resumePartner(ctx context.Context, in PartnerChange) (Partner, 
 }
 
 func (s *Server) retryPartner(ctx context.Context, in PartnerChange) (Partner, error) {
-	return s.decided(ctx)(s.federation.RetryPartner(ctx, in.Name))
+	return s.decided(ctx)(pace{s}.RetryPartner(ctx, threads.ByAdmin, in.Name))
 }
 
 func (s *Server) resyncPartner(ctx context.Context, in PartnerChange) (Partner, error) {
-	return s.decided(ctx)(s.federation.ResyncPartner(ctx, in.Name))
+	return s.decided(ctx)(pace{s}.ResyncPartner(ctx, threads.ByAdmin, in.Name))
 }
 
 // examinePartner looks at what stands between this server and another.

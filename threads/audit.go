@@ -14,25 +14,27 @@ const (
 
 // What the audit log records. Signing in, reading and writing are not among it.
 const (
-	AuditPartnerAdded   = "partner.added"
-	AuditPartnerAllowed = "partner.allowed"
-	AuditPartnerBlocked = "partner.blocked"
-	AuditPartnerHeld    = "partner.held"     // put on hold, or let go on
-	AuditPartnerPaused  = "partner.paused"   // by an administrator, or resumed
-	AuditKeyPinned      = "key.pinned"       // another key of a partner counts from now on
-	AuditKeyChanged     = "key.changed"      // of this server
-	AuditWithdrawn      = "events.withdrawn" // what had counted is void since a removal
-	AuditErased         = "content.erased"
-	AuditPersonAdded    = "person.added"
-	AuditPersonChanged  = "person.changed" // disabled, enabled, or given another role
-	AuditTokenMade      = "token.made"
-	AuditTokenRevoked   = "token.revoked"
-	AuditBackup         = "backup.made"
-	AuditRestore        = "backup.restored"
-	AuditDamage         = "damage.found"
-	AuditRepair         = "damage.repaired"
-	AuditFork           = "log.forked"
-	AuditFreeze         = "log.frozen"
+	AuditPartnerAdded    = "partner.added"
+	AuditPartnerAllowed  = "partner.allowed"
+	AuditPartnerBlocked  = "partner.blocked"
+	AuditPartnerHeld     = "partner.held"   // put on hold, or let go on
+	AuditPartnerPaused   = "partner.paused" // by an administrator, or resumed
+	AuditPartnerRetried  = "partner.retried"
+	AuditPartnerResynced = "partner.resynced"
+	AuditKeyPinned       = "key.pinned"       // another key of a partner counts from now on
+	AuditKeyChanged      = "key.changed"      // of this server
+	AuditWithdrawn       = "events.withdrawn" // what had counted is void since a removal
+	AuditErased          = "content.erased"
+	AuditPersonAdded     = "person.added"
+	AuditPersonChanged   = "person.changed" // disabled, enabled, or given another role
+	AuditTokenMade       = "token.made"
+	AuditTokenRevoked    = "token.revoked"
+	AuditBackup          = "backup.made"
+	AuditRestore         = "backup.restored"
+	AuditDamage          = "damage.found"
+	AuditRepair          = "damage.repaired"
+	AuditFork            = "log.forked"
+	AuditFreeze          = "log.frozen"
 )
 
 // MaxDetail is how long the detail of an audit entry may be, in bytes.

@@ -21,7 +21,10 @@ type View struct {
 	Pen     *Pen
 	// Find looks up an event of this channel; a *Error of kind NotFound when
 	// this server does not hold it.
-	Find   func(id Hash) (Target, error)
+	Find func(id Hash) (Target, error)
+	// Next is a channel that goes on from this one and in which the actor can
+	// write; nil when there is none.
+	Next   *Channel
 	Events []*Event // sealed so far
 }
 
@@ -69,6 +72,19 @@ func (v *View) need(right Right) error {
 		return Refuse(Conflict, "archived", "", "the channel is archived; an owner can open it again")
 	case !role.Gives(right):
 		return Refuse(Forbidden, "role", "", "as "+string(role)+" you may not do this; an owner can change your role")
+	}
+	return nil
+}
+
+// needOpen is need, and refuses who can write in a channel that goes on from this
+// one: what is still said here would be missed there. Nobody else is kept from
+// writing, so that nobody is silenced by a channel that they are not in.
+func (v *View) needOpen(right Right) error {
+	if err := v.need(right); err != nil {
+		return err
+	}
+	if v.Next != nil {
+		return Refuse(Conflict, "succeeded", "", "the conversation goes on in the channel "+v.Next.ID+", "+v.Next.Settings.Name+"; write there, this one can be read and searched")
 	}
 	return nil
 }

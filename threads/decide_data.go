@@ -15,7 +15,7 @@ func (c StartThread) In() Hash { return c.Channel }
 
 // Decide seals thread.created and, with a body, message.posted.
 func (c StartThread) Decide(v *View) error {
-	if err := v.need(RightWork); err != nil {
+	if err := v.needOpen(RightWork); err != nil {
 		return err
 	}
 	if c.Content.Title == nil {
@@ -46,7 +46,7 @@ func (c ChangeThread) In() Hash { return c.Channel }
 
 // Decide seals thread.changed.
 func (c ChangeThread) Decide(v *View) error {
-	if err := v.need(RightWork); err != nil {
+	if err := v.needOpen(RightWork); err != nil {
 		return err
 	}
 	thread, err := v.target(c.Content.Object, "/thread", TypeThreadCreated)
@@ -117,7 +117,7 @@ func (c Post) In() Hash { return c.Channel }
 
 // Decide seals message.posted.
 func (c Post) Decide(v *View) error {
-	if err := v.need(RightPost); err != nil {
+	if err := v.needOpen(RightPost); err != nil {
 		return err
 	}
 	if err := text(c.Message.Body, "/body", MaxBody, true); err != nil {
@@ -172,7 +172,7 @@ func (c Edit) In() Hash { return c.Channel }
 
 // Decide seals message.edited.
 func (c Edit) Decide(v *View) error {
-	if err := v.need(RightPost); err != nil {
+	if err := v.needOpen(RightPost); err != nil {
 		return err
 	}
 	if err := text(c.Body, "/body", MaxBody, true); err != nil {
@@ -238,7 +238,7 @@ func (c React) In() Hash { return c.Channel }
 
 // Decide seals reaction.set.
 func (c React) Decide(v *View) error {
-	if err := v.need(RightReact); err != nil {
+	if err := v.needOpen(RightReact); err != nil {
 		return err
 	}
 	if !emojiOK(c.Emoji) {

@@ -44,6 +44,21 @@ func (t *tx) follows(c *threads.Channel) ([]byte, error) {
 	return raw(cited.Channel), nil
 }
 
+// maxSuccessors is how many channels are looked at that go on from one.
+const maxSuccessors = 16
+
+// Successors are the channels that go on from one, the oldest here first.
+func (t *tx) Successors(channel threads.Hash) ([]threads.Hash, error) {
+	var ids []threads.Hash
+	err := t.each(func(rows *sql.Rows) error {
+		var hash []byte
+		err := rows.Scan(&hash)
+		ids = append(ids, hashOf(hash))
+		return err
+	}, "select hash from channel where follows = ? order by id limit ?", raw(channel), maxSuccessors)
+	return ids, err
+}
+
 func (t *tx) savePeople(ch *touched) error {
 	old := map[string]threads.Role{}
 	err := t.each(func(rows *sql.Rows) error {

@@ -3,6 +3,7 @@ package journal
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"time"
 
@@ -69,6 +70,9 @@ func (b *batch) do(r Request) (Result, error) {
 		return Result{}, err
 	}
 	v := &threads.View{Channel: c.Clone(), Actor: r.Actor, Pen: b.j.penAt(r.Now), Find: b.finder(c)}
+	if v.Next, err = b.next(c, r.Actor); err != nil {
+		return Result{}, err
+	}
 	if err := r.Command.Decide(v); err != nil {
 		return Result{}, err
 	}
@@ -85,6 +89,32 @@ func (b *batch) do(r Request) (Result, error) {
 	}
 	remembered := Remembered{Digest: r.Digest, Events: result.IDs, At: r.Now}
 	return result, b.tx.Remember(Key{Person: r.Actor, Key: r.Key}, remembered)
+}
+
+// next is the channel that goes on from c for somebody: one in which they can
+// write, nil when there is none.
+func (b *batch) next(c *threads.Channel, actor string) (*threads.Channel, error) {
+	if c.ID == "" {
+		return nil, nil
+	}
+	successors, known := b.successors[c.ID]
+	if !known {
+		var err error
+		if successors, err = b.tx.Successors(c.ID); err != nil {
+			return nil, fmt.Errorf("look up what goes on from %s: %w", c.ID, err)
+		}
+		b.successors[c.ID] = successors
+	}
+	for _, id := range successors {
+		to, err := b.channel(id)
+		if err != nil {
+			return nil, err
+		}
+		if to != nil && !to.Archived && to.Role(actor).Gives(threads.RightPost) {
+			return to, nil
+		}
+	}
+	return nil, nil
 }
 
 func ids(r *Remembered) []threads.Hash {

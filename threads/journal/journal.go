@@ -148,20 +148,21 @@ func (j *Journal) keep(id threads.Hash, c *threads.Channel) {
 // batch is the state of one transaction: what it changed so far, seen by
 // nobody else until it is committed.
 type batch struct {
-	j        *Journal
-	tx       Tx
-	last     int64
-	lost     int // as it was when the transaction began
-	channels map[threads.Hash]*threads.Channel
-	pending  map[threads.Hash][]Entry // to be appended, by channel
-	order    []threads.Hash
-	entries  []Entry // appended
-	targets  map[threads.Hash]threads.Target
-	hidden   bool                  // something was judged again
-	kept     map[threads.Hash]bool // events that the store has, from an earlier membership
-	filled   bool                  // contents or files came that had been missing
-	foreign  []*threads.Event
-	wentBack bool
+	j          *Journal
+	tx         Tx
+	last       int64
+	lost       int // as it was when the transaction began
+	channels   map[threads.Hash]*threads.Channel
+	pending    map[threads.Hash][]Entry // to be appended, by channel
+	order      []threads.Hash
+	entries    []Entry // appended
+	targets    map[threads.Hash]threads.Target
+	successors map[threads.Hash][]threads.Hash
+	hidden     bool                  // something was judged again
+	kept       map[threads.Hash]bool // events that the store has, from an earlier membership
+	filled     bool                  // contents or files came that had been missing
+	foreign    []*threads.Event
+	wentBack   bool
 }
 
 func (j *Journal) begin(tx Tx) (*batch, error) {
@@ -172,6 +173,7 @@ func (j *Journal) begin(tx Tx) (*batch, error) {
 	b := &batch{
 		j: j, tx: tx, last: last, channels: map[threads.Hash]*threads.Channel{},
 		pending: map[threads.Hash][]Entry{}, targets: map[threads.Hash]threads.Target{},
+		successors: map[threads.Hash][]threads.Hash{},
 	}
 	j.mu.Lock()
 	b.lost = j.lost

@@ -30,6 +30,9 @@ type Tx interface {
 	// Find looks up an event of the channel; *threads.Error of kind NotFound
 	// when it is not held.
 	Find(channel, id threads.Hash) (threads.Target, error)
+	// Successors are the channels that go on from one, as far as its record here
+	// bears that out, as they came here.
+	Successors(channel threads.Hash) ([]threads.Hash, error)
 	// At is the event at that place of a log, nil when it is not held.
 	At(channel threads.Hash, at threads.Ref) (*threads.Event, error)
 	// Append stores events at the positions given, all of one channel, with
