@@ -52,7 +52,7 @@ func newSite(t testing.TB, w *world) *site {
 	}
 	t.Cleanup(func() { os.RemoveAll(dir) })
 	s := &site{name: freeAddress(t)}
-	s.world = &world{t: t, api: w.api, url: "http://" + s.name}
+	s.world = &world{t: t, api: w.api, url: "http://" + s.name, client: http.DefaultClient}
 	var file bytes.Buffer
 	if err := config.WriteDefault(&file, s.url, dir); err != nil {
 		t.Fatal(err)
