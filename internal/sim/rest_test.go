@@ -107,6 +107,9 @@ func (w *world) heads(ch *channel, truth *threads.Channel) string {
 		}
 		var got []string
 		for _, h := range c.Frontier() {
+			if !w.heldBySome(ch, truth, h.LogID) {
+				continue
+			}
 			got = append(got, fmt.Sprintf("%s/%d:%d=%.8s", h.Origin, h.Epoch>>32, h.Seq, h.Hash))
 			if from := c.Logs[h.LogID].From; c.Settings.History == "full" && from > w.lowest(ch, truth, h.LogID) {
 				return fmt.Sprintf("channel %.8s: %s holds %s only from %d", ch.id, n.name, h.Origin, from)
@@ -131,6 +134,15 @@ func (w *world) lowest(ch *channel, truth *threads.Channel, id threads.LogID) in
 		}
 	}
 	return lowest
+}
+
+// heldBySome reports whether a member holds an event of a log. One whose server lost it, and whose
+// other members came later, is nothing but a place where their copies would have begun.
+func (w *world) heldBySome(ch *channel, truth *threads.Channel, id threads.LogID) bool {
+	return slices.ContainsFunc(w.members(truth), func(n *node) bool {
+		c := n.channel(ch.id)
+		return c != nil && c.Logs[id] != nil && c.Logs[id].Seq >= c.Logs[id].From
+	})
 }
 
 // controls is how far everybody has the control log, and whom they take for the host.
