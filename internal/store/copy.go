@@ -253,11 +253,15 @@ func portable(v *any, kind string) error {
 var ErrNotEmpty = errors.New("it is not empty")
 
 // Import fills an empty database with what from passes to put, in one
-// transaction: all of it or nothing; Index must follow. A database that anything
-// was ever written to is refused with ErrNotEmpty, which names the table.
+// transaction: all of it or nothing; Index must follow. Between two rows from may
+// take as long as it likes. A database that anything was ever written to is
+// refused with ErrNotEmpty, which names the table.
 func (s *Store) Import(ctx context.Context, from func(put func(Rows) error) error) error {
 	err := s.Write(ctx, func(opened journal.Tx) error {
 		t := opened.(*tx)
+		if err := t.takeTime(); err != nil {
+			return err
+		}
 		tables, err := s.tables(ctx, t.w.conn)
 		if err != nil {
 			return err
@@ -274,6 +278,15 @@ func (s *Store) Import(ctx context.Context, from func(put func(Rows) error) erro
 		return fmt.Errorf("fill database %s: %w", s.name, err)
 	}
 	return nil
+}
+
+// takeTime lets the transaction stand idle, as the pen must not elsewhere: nobody
+// else writes to a database that is being filled.
+func (t *tx) takeTime() error {
+	if !t.store.postgres {
+		return nil
+	}
+	return t.exec("set local idle_in_transaction_session_timeout = 0")
 }
 
 // usedTables hold something as soon as a database was used for anything.

@@ -7,12 +7,14 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
 
 	"meridian/internal/store/pgtest"
 	"meridian/threads"
+	"meridian/threads/journal"
 )
 
 func copyInto(t *testing.T, to, from *Store) error {
@@ -47,7 +49,58 @@ func lived(t *testing.T, s *Store) []threads.Hash {
 	for i := range 6 {
 		channels = append(channels, worlds.Example(i).c.ID)
 	}
-	return channels
+	return append(channels, forked(t, s))
+}
+
+// forked is a channel in the database of which a partner has shown two histories.
+func forked(t *testing.T, s *Store) threads.Hash {
+	t.Helper()
+	w := newWorld(t)
+	w.draft(w.havel, draftOf(w.jan, "To all."))
+	feed(t, s, w.c.ID, w.all...)
+	same := w.c.Clone()
+	one := w.draft(w.havel, draftOf(w.jan, "To some."))
+	w.c = same
+	other := w.draft(w.havel, draftOf(w.jan, "To others."))
+	proof, ok := threads.NewFork(one, other)
+	if !ok {
+		t.Fatal("no fork")
+	}
+	err := s.Write(context.Background(), func(tx journal.Tx) error {
+		c, err := tx.Channel(same.ID)
+		if err != nil {
+			return err
+		}
+		c = c.Clone()
+		last, err := tx.Last()
+		if err != nil || !c.TakeFork(proof) {
+			t.Errorf("the proof is not taken: %v", err)
+		}
+		return tx.KeepFork(c, last+1, threads.ForkSight{Fork: proof, Found: testNow})
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return same.ID
+}
+
+func draftOf(actor, body string) threads.Draft {
+	m := threads.Message{Thread: threads.HashOf([]byte("somewhere")), Body: body}
+	return threads.Draft{Type: threads.TypeMessagePosted, Actor: actor, Content: threads.AppendMessage(nil, &m, threads.HashOf([]byte(body))[:22])}
+}
+
+// proofs are those of forks that the database holds, and where the channel's logs end for them.
+func proofs(t *testing.T, s *Store, channel threads.Hash) (all []threads.ForkSight, at threads.ForkAt) {
+	t.Helper()
+	all, _, err := s.Proofs(context.Background(), threads.Page{})
+	if err != nil || len(all) != 1 {
+		t.Fatalf("%d proofs of forks, %v; want one", len(all), err)
+	}
+	c, err := s.Channel(context.Background(), channel)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return all, c.ForkOf(all[0].Ref().LogID)
 }
 
 func TestACopyIsEqualWhicheverWayItGoes(t *testing.T) {
@@ -70,6 +123,11 @@ func TestACopyIsEqualWhicheverWayItGoes(t *testing.T) {
 				t.Errorf("state of %s: %s, %v; want %s", id, got.Hash, err, want.Hash)
 			}
 		}
+		wantProofs, wantFork := proofs(t, first, channels[len(channels)-1])
+		gotProofs, gotFork := proofs(t, to, channels[len(channels)-1])
+		if diff := cmp.Diff(wantProofs, gotProofs) + cmp.Diff(wantFork, gotFork); diff != "" {
+			t.Errorf("proofs of forks: %s", diff)
+		}
 		if _, err := to.Verify(ctx, func(f Fault) { t.Error(f) }); err != nil {
 			t.Error(err)
 		}
@@ -86,6 +144,26 @@ func TestACopyIsEqualWhicheverWayItGoes(t *testing.T) {
 	w := newWorld(t)
 	w.thread(w.kobo, w.ana, "Pump 3", "It leaks.")
 	feed(t, from, w.c.ID, w.all...)
+}
+
+// Where much is copied, the rows of a table may be long in coming, and the comparison of what was
+// copied is too.
+func TestADatabaseIsFilledByWhoTakesLongerThanThePenMay(t *testing.T) {
+	t.Parallel()
+	to := openTest(t, pgtest.URL(t), testServer)
+	from := openTest(t, "sqlite:"+filepath.Join(t.TempDir(), "a.db"), testServer)
+	createPerson(t, from, "ana", 1)
+	err := to.Import(context.Background(), func(put func(Rows) error) error {
+		_, err := from.Export(context.Background(), put)
+		time.Sleep((penIdleTimeout + 500) * time.Millisecond)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := to.Person(context.Background(), testID(testServer, 1)); err != nil {
+		t.Error(err)
+	}
 }
 
 func TestADatabaseInUseIsNotFilled(t *testing.T) {
