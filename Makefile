@@ -1,4 +1,4 @@
-.PHONY: proxies run check lint test race bench sim import replay kill nodes failover removal powercut disk bounds migrate deep fuzz
+.PHONY: proxies run check lint test race bench sim import replay kill nodes failover removal powercut disk bounds migrate deep fuzz reproducible
 
 # What a newcomer runs first: two organisations in conversation on this machine.
 run:
@@ -107,3 +107,14 @@ FUZZ ?= 5m
 fuzz:
 	@set -e; grep -ro '^func Fuzz[A-Za-z]*' --include='*_test.go' . | sort | sed 's/:func / /' | while read -r file target; do \
 		go test "$$(dirname "$$file")" -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZ) </dev/null; done
+
+# The program built twice, from copies of the present commit in folders of other names and depths: the same bytes,
+# whose bill of materials names every module that Go finds in them.
+reproducible:
+	@set -e; work=$$(mktemp -d); trap 'rm -rf "$$work"' EXIT; for copy in one some/where/else; do \
+		git clone -q . "$$work/$$copy"; \
+		(cd "$$work/$$copy" && CGO_ENABLED=0 go build -trimpath -tags timetzdata -ldflags='-s -w' -o meridian ./cmd/meridian); done; \
+	cd "$$work"; sha256sum one/meridian some/where/else/meridian; cmp one/meridian some/where/else/meridian; \
+	one/meridian version --sbom | sed -n 's/.*"purl": "pkg:golang\/\(.*\)@\(.*\)",/\1 \2/p' | sort >billed; \
+	go version -m one/meridian | awk '$$1 == "dep" { print $$2, $$3 }' | sort >found; \
+	diff billed found; echo "$$(wc -l <billed) modules in the bill and in the program"; one/meridian version

@@ -41,11 +41,15 @@ func serveCommand() *cobra.Command {
 }
 
 func versionCommand() *cobra.Command {
+	var whole bool
 	c := &cobra.Command{
 		Use:   "version",
 		Short: "Print what this program was built from",
 		Args:  cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
+			if whole {
+				return writeBill(c.OutOrStdout())
+			}
 			v := map[string]string{"version": version(), "go": runtime.Version(), "platform": runtime.GOOS + "/" + runtime.GOARCH}
 			return report(c, v, func(w io.Writer) {
 				fmt.Fprintf(w, "meridian %s (%s, %s)\n", v["version"], v["go"], v["platform"])
@@ -53,6 +57,7 @@ func versionCommand() *cobra.Command {
 		},
 	}
 	jsonFlag(c)
+	c.Flags().BoolVar(&whole, "sbom", false, "print every module that is in it, as CycloneDX JSON")
 	return c
 }
 
