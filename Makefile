@@ -1,4 +1,4 @@
-.PHONY: proxies run check lint test race bench sim import replay kill nodes failover removal powercut disk bounds migrate deep fuzz reproducible
+.PHONY: proxies run check lint test race bench sim import replay kill nodes failover removal powercut disk bounds migrate deep week fuzz reproducible
 
 # What a newcomer runs first: two organisations in conversation on this machine.
 run:
@@ -118,3 +118,9 @@ reproducible:
 	one/meridian version --sbom | sed -n 's/.*"purl": "pkg:golang\/\(.*\)@\(.*\)",/\1 \2/p' | sort >billed; \
 	go version -m one/meridian | awk '$$1 == "dep" { print $$2, $$3 }' | sort >found; \
 	diff billed found; echo "$$(wc -l <billed) modules in the bill and in the program"; one/meridian version
+
+# A week of simulated time with WEEK events, in which each of five servers is away for more than a day;
+# in the end one is restored from the middle of the week and one has lost all but its key.
+WEEK ?= 100000
+week:
+	go test ./internal/sim -count=1 -timeout 3h -v -run TestAWeekAway -args -sim.week=$(WEEK)

@@ -16,12 +16,17 @@ func (w *world) backUp() bool {
 		return false
 	}
 	n.crash()
-	var err error
-	n.backup, err = os.ReadFile(n.path)
-	w.must(err)
+	n.backup = w.databaseOf(n)
 	n.start()
 	w.note("%s backed up", n.name)
 	return true
+}
+
+// databaseOf is the database of a server that is down.
+func (w *world) databaseOf(n *node) []byte {
+	database, err := os.ReadFile(n.path)
+	w.must(err)
+	return database
 }
 
 // rollBack puts an older copy of its database under a server.

@@ -53,20 +53,31 @@ type channel struct {
 // divisible by 4 all are honest; in those with remainder 1 the liar forks its
 // logs too.
 func newWorld(t testing.TB, seed uint64) *world {
-	w := &world{
-		t: t, seed: seed, rng: rand.New(rand.NewPCG(seed, 1)), now: start, dir: scratch(t), counts: &counts{},
-	}
-	w.empty = emptyDatabase(t)
-	w.net = &network{seed: seed, counts: w.counts, nodes: map[string]*node{}, cut: map[[2]string]bool{}, dice: map[string]*rand.Rand{}, hear: w.overhear}
-	for i := range 3 + w.rng.IntN(3) {
-		w.newNode(string(rune('a'+i)) + ".example")
-	}
-	w.partner()
+	w := emptyWorld(t, seed)
+	w.populate(3 + w.rng.IntN(3))
 	if seed%4 != 0 {
 		w.nodes[len(w.nodes)-1].liar = newLiar(w.nodes[len(w.nodes)-1], seed%4 == 1)
 	}
 	w.net.faults = faults{loseRequest: 5, loseAnswer: 5, duplicate: 5, delay: 4, failCommit: 1}
 	return w
+}
+
+// emptyWorld has no servers yet.
+func emptyWorld(t testing.TB, seed uint64) *world {
+	w := &world{
+		t: t, seed: seed, rng: rand.New(rand.NewPCG(seed, 1)), now: start, dir: scratch(t), counts: &counts{},
+	}
+	w.empty = emptyDatabase(t)
+	w.net = &network{seed: seed, counts: w.counts, nodes: map[string]*node{}, cut: map[[2]string]bool{}, dice: map[string]*rand.Rand{}, hear: w.overhear}
+	return w
+}
+
+// populate makes servers that are partners of one another.
+func (w *world) populate(servers int) {
+	for i := range servers {
+		w.newNode(string(rune('a'+i)) + ".example")
+	}
+	w.partner()
 }
 
 // scratch is a folder in memory where the system has one: what is tried here is
