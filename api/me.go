@@ -8,16 +8,18 @@ import (
 	"time"
 
 	"meridian/threads"
+	"meridian/threads/worktime"
 )
 
 // Me is the person who asks.
 type Me struct {
-	Person
+	Profile
 	Admin bool `json:"admin" doc:"May use /admin."`
 }
 
-func meOf(p threads.PersonRecord) *versioned[Me] {
-	return &versioned[Me]{ETag: etag(p.Version), Body: Me{Person: personOf(p), Admin: p.Admin}}
+func meOf(ctx context.Context, p threads.PersonRecord) (*versioned[Me], error) {
+	shown, err := profileOf(p, exchangeOf(ctx).now)
+	return &versioned[Me]{ETag: etag(p.Version), Body: Me{Profile: shown, Admin: p.Admin}}, err
 }
 
 // Token is a token of the person who asks, without its secret.
@@ -60,6 +62,8 @@ type changeMe struct {
 	Body struct {
 		Name *string `json:"name,omitempty" minLength:"1" maxLength:"200" doc:"As others see it."`
 		Zone *string `json:"zone,omitempty" maxLength:"64" doc:"IANA time zone, like Europe/Berlin."`
+
+		Hours worktime.Hours `json:"hours,omitempty" doc:"Working ranges by weekday, mon to sun: {\"mon\":[\"09:00-12:30\",\"13:30-18:00\"]}. One that ends at or before its beginning ends on the next date; weekdays left out are days off. All are replaced."`
 	}
 }
 
@@ -68,7 +72,10 @@ func (a *API) meRoutes() {
 		method: http.MethodGet, path: "/me", id: "me", tag: "me", summary: "Your own profile",
 	}, func(ctx context.Context, c *caller, _ *struct{}) (*versioned[Me], error) {
 		p, err := a.People.Person(ctx, c.person.ID)
-		return meOf(p), err
+		if err != nil {
+			return nil, err
+		}
+		return meOf(ctx, p)
 	})
 	register(a, operation{
 		method: http.MethodPatch, path: "/me", id: "change-me", tag: "me", summary: "Change your own profile",
@@ -119,9 +126,13 @@ func (a *API) changePassword(ctx context.Context, c *caller, in *changePassword)
 
 func (a *API) changeMe(ctx context.Context, c *caller, in *changeMe) (*versioned[Me], error) {
 	if zone := in.Body.Zone; zone != nil && *zone != "" {
-		if _, err := time.LoadLocation(*zone); err != nil || *zone == "Local" {
+		if _, err := worktime.Zone(*zone); err != nil {
 			return nil, invalid("/zone", "must be an IANA time zone, like Europe/Berlin")
 		}
+	}
+	hours, err := in.hours()
+	if err != nil {
+		return nil, err
 	}
 	end, err := a.alone(ctx, c.person.ID, in.Unless)
 	if err != nil {
@@ -136,7 +147,7 @@ func (a *API) changeMe(ctx context.Context, c *caller, in *changeMe) (*versioned
 		return nil, err
 	}
 	p, err = a.Accounts.ChangeProfile(ctx, threads.ProfileChange{
-		Person: c.person.ID, Version: p.Version, Shown: in.Body.Name, Zone: in.Body.Zone, Now: exchangeOf(ctx).now,
+		Person: c.person.ID, Version: p.Version, Shown: in.Body.Name, Zone: in.Body.Zone, Hours: hours, Now: exchangeOf(ctx).now,
 	})
 	if isKind(err, threads.Conflict) {
 		return nil, stale()
@@ -145,7 +156,16 @@ func (a *API) changeMe(ctx context.Context, c *caller, in *changeMe) (*versioned
 		return nil, err
 	}
 	a.sessions.forget(func(other *caller) bool { return other.person.ID == c.person.ID })
-	return meOf(p), nil
+	return meOf(ctx, p)
+}
+
+// hours are the working hours as a profile keeps them, nil where they stay.
+func (in *changeMe) hours() (*string, error) {
+	if in.Body.Hours == nil {
+		return nil, nil
+	}
+	text, err := threads.FormatHours(in.Body.Hours)
+	return &text, err
 }
 
 type makeToken struct {

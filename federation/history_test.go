@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"meridian/threads"
+	"meridian/threads/worktime"
 )
 
 // trio is three servers that are all partners of each other, with a person each, and a channel of the
@@ -205,6 +206,36 @@ func TestProfilesOfMembersAreKnownEverywhere(t *testing.T) {
 				return err == nil && known.Address == p.Address && known.Zone == p.Zone
 			})
 		}
+	}
+}
+
+func TestBothSidesReckonByTheHoursThatSomebodySet(t *testing.T) {
+	a, b := newSite(t), newSite(t)
+	befriend(t, a, b)
+	ana, ben := a.person("ana"), b.person("ben")
+	ctx, zone := context.Background(), "Asia/Kathmandu"
+	hours, err := threads.FormatHours(worktime.Hours{"sun": {"10:00-13:00", "14:00-18:15"}, "fri": {"22:00-06:00"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if ben, err = b.store.ChangeProfile(ctx, threads.ProfileChange{Person: ben.ID, Zone: &zone, Hours: &hours, Now: time.Now()}); err != nil {
+		t.Fatal(err)
+	}
+	channel, _, _ := found(a, ana.ID, "full")
+	join(t, a, ana.ID, channel, b, ben)
+	var known threads.PersonRecord
+	eventually(t, time.Minute, "the hours of ben are known at his partner", func() bool {
+		known, err = a.store.Person(ctx, ben.ID)
+		return err == nil && known.Hours != ""
+	})
+	at := time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
+	there, err := threads.Expect(&known, &ana, threads.Standard, at)
+	if err != nil {
+		t.Fatal(err)
+	}
+	here, err := threads.Expect(&ben, &ana, threads.Standard, at)
+	if err != nil || known.Hours != ben.Hours || !here.Due.Equal(there.Due) || here.Basis != threads.BasisProfile {
+		t.Errorf("due at %s here and at %s there: %v", here.Due, there.Due, err)
 	}
 }
 

@@ -25,12 +25,12 @@ const maxProfiles = 200
 
 // wireProfile is what a server tells of a person of its own.
 type wireProfile struct {
-	Address string `json:"address"`
-	Hours   string `json:"hours,omitempty"`
-	Name    string `json:"name"`
-	Person  string `json:"person"`
-	Version int64  `json:"version"`
-	Zone    string `json:"zone"`
+	Address string          `json:"address"`
+	Hours   json.RawMessage `json:"hours,omitempty"` // as its server keeps them, canonical
+	Name    string          `json:"name"`
+	Person  string          `json:"person"`
+	Version int64           `json:"version"`
+	Zone    string          `json:"zone"`
 }
 
 // signedProfile is a profile in its exact bytes, signed by the person's server.
@@ -110,7 +110,7 @@ func keptProfile(p threads.PersonRecord) *signedProfile {
 }
 
 func (x *Exchange) signProfile(p threads.PersonRecord) (signedProfile, error) {
-	raw, err := marshal(wireProfile{Address: p.Address, Hours: p.Hours, Name: p.Name, Person: p.ID, Version: p.Version, Zone: p.Zone})
+	raw, err := marshal(wireProfile{Address: p.Address, Hours: json.RawMessage(p.Hours), Name: p.Name, Person: p.ID, Version: p.Version, Zone: p.Zone})
 	if err != nil {
 		return signedProfile{}, fmt.Errorf("write profile: %w", err)
 	}
@@ -250,7 +250,7 @@ func (c *Courier) takeProfile(ctx context.Context, signed signedProfile, asked [
 		return "", nil
 	}
 	_, err = c.x.People.LearnProfile(ctx, threads.PersonRecord{
-		ID: p.Person, Address: p.Address, Name: p.Name, Zone: p.Zone, Hours: p.Hours, Server: server, Version: p.Version, Signed: signed.keep(),
+		ID: p.Person, Address: p.Address, Name: p.Name, Zone: p.Zone, Hours: string(p.Hours), Server: server, Version: p.Version, Signed: signed.keep(),
 	})
 	var refused *threads.Error
 	if errors.As(err, &refused) && refused.Kind != threads.Internal && refused.Kind != threads.Unavailable {

@@ -2,7 +2,6 @@ package worktime
 
 import (
 	"bufio"
-	"fmt"
 	"os"
 	"slices"
 	"strconv"
@@ -21,7 +20,7 @@ type dueCase struct {
 	byHand   bool   // worked out by hand, from the calendar of the wall
 }
 
-var days = []string{"Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"}
+var days = weekdays()
 
 func dueCases(t *testing.T) (all []dueCase) {
 	f, err := os.Open("testdata/due.tsv")
@@ -51,30 +50,22 @@ func dueCases(t *testing.T) (all []dueCase) {
 // weekOf reads "Mon-Fri 09:00-12:00 13:00-18:00; Sat 22:00-06:00".
 func weekOf(t testing.TB, s string) (w Week) {
 	t.Helper()
+	h := Hours{}
 	for _, part := range strings.Split(s, "; ") {
-		words := strings.Fields(part)
+		words := strings.Fields(strings.ToLower(part))
 		first, last, several := strings.Cut(words[0], "-")
 		if !several {
 			last = first
 		}
-		for _, text := range words[1:] {
-			var r [4]int
-			if _, err := fmt.Sscanf(text, "%d:%d-%d:%d", &r[0], &r[1], &r[2], &r[3]); err != nil {
-				t.Fatalf("%q: %v", text, err)
-			}
-			from, until := r[0]*60+r[1], r[2]*60+r[3]
-			if until <= from {
-				until += Day
-			}
-			for day := slices.Index(days, first); ; day = (day + 1) % 7 {
-				w[day] = append(w[day], Range{from, until})
-				if days[day] == last {
-					break
-				}
+		for day := slices.Index(days, first); ; day = (day + 1) % 7 {
+			h[days[day]] = append(h[days[day]], words[1:]...)
+			if days[day] == last {
+				break
 			}
 		}
 	}
-	if err := w.Check(); err != nil {
+	w, err := h.Week()
+	if err != nil {
 		t.Fatal(s, err)
 	}
 	return w

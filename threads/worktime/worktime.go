@@ -9,13 +9,13 @@ package worktime
 
 import (
 	"errors"
-	"fmt"
 	"slices"
 	"time"
 )
 
 // Range is a part of a working day, in minutes from the midnight at which its date begins:
-// 0 <= From < 1440 and From < Until <= From+1440. An Until beyond 1440 lies on the next date.
+// 0 <= From < 1440 and From < Until <= From+1440. An Until beyond 1440 lies on the next date. Ranges do not
+// overlap; those of a Week made by [Hours.Week] are checked.
 type Range struct{ From, Until int }
 
 // Day is the length of a date in minutes of local time, whatever its clocks do.
@@ -40,36 +40,25 @@ const Horizon = 400
 // ErrNoWorkingTime says that no working time, or not enough, lies within the Horizon.
 var ErrNoWorkingTime = errors.New("no working time within 400 days")
 
-// Check refuses a week of which ranges are out of bounds or overlap, naming the weekday.
-func (w *Week) Check() error {
-	total := 0
-	for day, ranges := range w {
-		for _, r := range ranges {
-			if r.From < 0 || r.From >= Day || r.Until <= r.From || r.Until > r.From+Day {
-				return fmt.Errorf("%s: a range must begin within the day and end after it begins, at most 24 hours later", time.Weekday(day))
-			}
-			total++
-		}
-	}
-	all := make([]Range, 0, total+1)
+// overlap is a weekday of which a range reaches into the next one, if there is any. The ranges of each
+// day are in order.
+func (w *Week) overlap() (day time.Weekday, found bool) {
+	var all []Range
 	for day, ranges := range w {
 		for _, r := range ranges {
 			all = append(all, Range{r.From + day*Day, r.Until + day*Day})
 		}
 	}
-	if total == 0 {
-		return nil
-	}
-	if !slices.IsSortedFunc(all, func(a, b Range) int { return a.From - b.From }) {
-		return errors.New("the ranges of a day must stand in order")
-	}
-	all = append(all, Range{all[0].From + 7*Day, all[0].Until + 7*Day})
-	for i, r := range all[1:] {
-		if r.From < all[i].Until {
-			return fmt.Errorf("%s: two ranges overlap", time.Weekday(r.From/Day%7))
+	for i, r := range all {
+		next := all[(i+1)%len(all)].From
+		if i == len(all)-1 {
+			next += 7 * Day
+		}
+		if r.Until > next {
+			return time.Weekday(r.From / Day), true
 		}
 	}
-	return nil
+	return 0, false
 }
 
 // Contains reports whether it is working time at t.

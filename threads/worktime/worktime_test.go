@@ -2,6 +2,7 @@ package worktime
 
 import (
 	"errors"
+	"slices"
 	"testing"
 	"time"
 
@@ -80,20 +81,41 @@ func TestALongPeriodIsLookedThroughToItsEnd(t *testing.T) {
 	}
 }
 
-func TestAWeekWhoseRangesOverlapIsRefused(t *testing.T) {
-	for name, w := range map[string]Week{
-		"of one day":              {1: {{540, 720}, {700, 800}}},
-		"over midnight":           {1: {{1320, 1800}}, 2: {{350, 400}}},
-		"over the end of a week":  {6: {{1320, 1800}}, 0: {{0, 30}}},
-		"longer than a day":       {1: {{540, 540 + Day + 1}}},
-		"that ends as it begins":  {1: {{540, 540}}},
-		"beyond its day":          {1: {{1440, 1500}}},
-		"against the clock":       {1: {{600, 720}, {100, 200}}},
-		"the same twice":          {1: {{540, 720}, {540, 720}}},
-		"of a negative beginning": {1: {{-1, 10}}},
+func TestHoursThatCannotBeKeptAreRefusedByTheirPlace(t *testing.T) {
+	for where, h := range map[string]Hours{
+		"/mon":    {"mon": {"09:00-12:00", "11:30-17:00"}},
+		"/tue":    {"tue": {"22:00-06:00"}, "wed": {"05:59-07:00"}},
+		"/sat":    {"sat": {"22:00-06:00"}, "sun": {"00:00-00:30"}},
+		"/thu":    {"thu": {"09:00-09:00", "10:00-11:00"}}, // a whole day, from nine to nine
+		"/fri/1":  {"fri": {"09:00-12:00", "24:00-25:00"}},
+		"/fri/0":  {"fri": {"9-17"}},
+		"/Monday": {"Monday": {"09:00-17:00"}},
+		"/a~1b~0": {"a/b~": nil},
+		"/wed/0":  {"wed": {"09:00-17:60"}},
+		"/wed/2":  {"wed": {"09:00-10:00", "11:00-12:00", "+9:00-17:00"}},
+		"/sun":    {"sun": slices.Repeat([]string{"09:00-10:00"}, 13)},
+		"/mon/0":  {"mon": {"24:00-01:00"}},
 	} {
-		if err := w.Check(); err == nil {
-			t.Errorf("a week with ranges %s is taken", name)
+		w, err := h.Week()
+		var bad *BadHours
+		if !errors.As(err, &bad) || bad.Pointer != where {
+			t.Errorf("%v: %v, %v; want %s refused", h, w, err, where)
+		}
+	}
+}
+
+func TestHoursAreWrittenAsTheyWereRead(t *testing.T) {
+	for _, h := range []Hours{
+		{},
+		{"mon": {"09:00-12:30", "13:15-18:00"}, "fri": {"22:00-06:00"}},
+		{"sun": {"00:00-24:00"}, "thu": {"16:00-16:00"}, "wed": {"00:00-00:01"}},
+	} {
+		w, err := h.Week()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(h, w.Hours()); diff != "" {
+			t.Error(diff)
 		}
 	}
 }
@@ -127,7 +149,7 @@ func FuzzSums(f *testing.F) {
 		for i, h := range hours[:min(7, len(hours))] {
 			c.Week[i] = []Range{{int(h) * 5 % Day, int(h)*5%Day + 1 + int(h)*7%700}}
 		}
-		if c.Week.Check() != nil {
+		if _, overlap := c.Week.overlap(); overlap {
 			return
 		}
 		now := time.Unix(unix, 0)
