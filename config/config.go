@@ -99,6 +99,9 @@ type Limits struct {
 	AnonymousRate int
 	// PartnerRate is federation requests a second for one partner; bursts as above.
 	PartnerRate int
+	// PartnerEvents is events a second that the people of one partner may bring, in the long run; a thousand times
+	// as many at once. An event longer than 4 KiB counts for each 4 KiB that it begins.
+	PartnerEvents int
 	// Sockets is how many WebSockets are open at once.
 	Sockets int
 	// SocketsPerPerson is how many of them belong to one person.
@@ -166,6 +169,7 @@ func defaults() Config {
 			PersonRate:       50,
 			AnonymousRate:    10,
 			PartnerRate:      200,
+			PartnerEvents:    500,
 			Sockets:          20_000,
 			SocketsPerPerson: 20,
 		},

@@ -58,7 +58,7 @@ func TestEverySettingIsReadFromFileEnvironmentAndFlags(t *testing.T) {
 		"federation.mode": "open", "federation.allow_networks": "192.168.7.0/24",
 		"files.max_bytes": "5000", "files.fetch_below": "0", "files.person_quota": "6000", "files.partner_quota": "7000", "files.quota": "8000",
 		"limits.body_bytes": "200000", "limits.person_rate": "1", "limits.anonymous_rate": "2",
-		"limits.partner_rate": "3", "limits.sockets": "4", "limits.sockets_per_person": "5",
+		"limits.partner_rate": "3", "limits.partner_events": "6", "limits.sockets": "4", "limits.sockets_per_person": "5",
 		"log.level": "warn", "log.format": "text",
 	}
 	want := Config{
@@ -68,7 +68,7 @@ func TestEverySettingIsReadFromFileEnvironmentAndFlags(t *testing.T) {
 		TLS:            TLS{ACME: ACME{Email: "admin@acme.example", Directory: "https://ca.acme.example/dir"}},
 		Federation:     Federation{Mode: Open, AllowNetworks: []netip.Prefix{netip.MustParsePrefix("192.168.7.0/24")}},
 		Files:          Files{MaxBytes: 5000, PersonQuota: 6000, PartnerQuota: 7000, Quota: 8000},
-		Limits:         Limits{BodyBytes: 200000, PersonRate: 1, AnonymousRate: 2, PartnerRate: 3, Sockets: 4, SocketsPerPerson: 5},
+		Limits:         Limits{BodyBytes: 200000, PersonRate: 1, AnonymousRate: 2, PartnerRate: 3, PartnerEvents: 6, Sockets: 4, SocketsPerPerson: 5},
 		Log:            Log{Level: slog.LevelWarn, Format: Text},
 	}
 	for _, s := range new(Config).settings() { // two ways to have TLS: the files are in the test of TLS

@@ -47,6 +47,7 @@ func (c *Config) settings() []setting {
 		{"limits.person_rate", whole(&c.Limits.PersonRate, 1, 1_000_000), "Requests a second for each person; bursts of ten times as many pass."},
 		{"limits.anonymous_rate", whole(&c.Limits.AnonymousRate, 1, 1_000_000), "Requests a second for each client address without a valid token."},
 		{"limits.partner_rate", whole(&c.Limits.PartnerRate, 1, 1_000_000), "Federation requests a second for each partner."},
+		{"limits.partner_events", whole(&c.Limits.PartnerEvents, 1, 1_000_000), "Events a second that are taken of each partner, a thousand times as many at once;\nwhat is more waits there. One longer than 4 KiB counts for each 4 KiB that it begins."},
 		{"limits.sockets", whole(&c.Limits.Sockets, 1, 1_000_000), "Open WebSockets, all together."},
 		{"limits.sockets_per_person", whole(&c.Limits.SocketsPerPerson, 1, 1_000_000), "Open WebSockets of one person."},
 		{"log.level", level(&c.Log.Level), "debug, info, warn or error."},

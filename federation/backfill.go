@@ -131,7 +131,7 @@ func (c *Courier) backfillChannel(ctx context.Context, id threads.Hash, now time
 		if err != nil {
 			return nothingToHave, err
 		}
-		if answer := got.answer.Channels[id]; answer == nil || answer.Applied == 0 {
+		if answer := got.answer.Channels[id]; answer == nil || len(answer.Taken) == 0 {
 			return nothingToHave, nil
 		}
 	}

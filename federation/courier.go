@@ -5,7 +5,6 @@ import (
 	"crypto/ed25519"
 	"crypto/tls"
 	"errors"
-	"fmt"
 	"maps"
 	"math"
 	"net/http"
@@ -16,6 +15,7 @@ import (
 
 	"golang.org/x/time/rate"
 
+	"meridian/internal/limit"
 	"meridian/threads"
 )
 
@@ -37,7 +37,8 @@ type Courier struct {
 	mu       sync.Mutex
 	inbox    inbox
 	inFlight int                   // exchanges of that server being answered
-	rate     *rate.Limiter         // of its exchanges
+	rate     limit.Bucket          // of its exchanges
+	events   limit.Bucket          // of what its people wrote
 	busy     map[threads.Hash]bool // channels of the batch that is being pushed
 	state    threads.Exchange
 	clockAt  time.Time // when its clock was last heard of
@@ -57,12 +58,14 @@ type stepping struct {
 	had       []ed25519.PublicKey // before that one
 	measured  time.Time
 	pushes    *rate.Limiter
+	pushAt    time.Time // before which the server takes no more events
 	saved     time.Time
 	dirty     bool
 	fates     []threads.Fate // of messages, since the last time that delivery was written down
 	lanes     map[threads.Hash]*lane
 	acked     map[threads.Hash]map[threads.LogID]int64 // what lanes delivered beyond the cursor
 	offered   map[string]bool                          // invitations that the server knows, by id
+	offerAt   map[string]time.Time                     // before which others are not offered: their person has too many
 	deep      map[threads.Hash]time.Time               // channels whose history below is still to be fetched, and when
 	letters   bool                                     // there may be invitations to write about
 	unknown   bool                                     // there are people of whom only the id is known
@@ -87,7 +90,7 @@ func newStepping(f threads.Fence) stepping {
 	return stepping{
 		fence: f, pushes: rate.NewLimiter(pushRate, pushBurst),
 		lanes: map[threads.Hash]*lane{}, wants: map[threads.Hash]*want{}, acked: map[threads.Hash]map[threads.LogID]int64{},
-		offered: map[string]bool{}, deep: map[threads.Hash]time.Time{},
+		offered: map[string]bool{}, offerAt: map[string]time.Time{}, deep: map[threads.Hash]time.Time{},
 	}
 }
 
@@ -110,7 +113,7 @@ func (x *Exchange) courier(name string) *Courier {
 	if c == nil {
 		c = &Courier{
 			x: x, name: name, woken: make(chan struct{}, 1), busy: map[threads.Hash]bool{},
-			rate: rate.NewLimiter(rate.Limit(x.Rate), rateBurst*x.Rate), stepping: newStepping(threads.Fence{}),
+			rate: x.limits[exchangesOfServer].Bucket(), events: x.limits[eventsOfServer].Bucket(), stepping: newStepping(threads.Fence{}),
 		}
 		x.couriers[name] = c
 	}
@@ -197,27 +200,6 @@ type claim struct {
 // pushed to it: then the answer to the push is newer.
 func (c *Courier) claimed(s standing, given bool) {
 	c.hint(Hint{Claim: &s, Given: given})
-}
-
-// admit counts an exchange of the server in, unless too many are being answered or came lately; then
-// it says so.
-func (c *Courier) admit(now time.Time) (refused string) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	switch {
-	case c.inFlight == maxInFlight:
-		return fmt.Sprintf("at most %d exchanges of one server are answered at a time", maxInFlight)
-	case !c.rate.AllowN(now, 1):
-		return fmt.Sprintf("at most %d exchanges a second of one server are answered in the long run", c.x.Rate)
-	}
-	c.inFlight++
-	return ""
-}
-
-func (c *Courier) leave() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.inFlight--
 }
 
 // heardFrom notes an authenticated request of the server; it ends a back-off.

@@ -87,6 +87,9 @@ const (
 
 // pace is zero when there may be a push now, else the time for which it has to wait.
 func (c *Courier) pace(now time.Time) time.Time {
+	if now.Before(c.pushAt) {
+		return c.pushAt
+	}
 	r := c.pushes.ReserveN(now, 1)
 	wait := r.DelayFrom(now)
 	if wait == 0 {
@@ -305,9 +308,14 @@ func (c *Courier) push(ctx context.Context, b *batch, now time.Time) error {
 			c.queue.entries, c.queue.through, c.queue.full = append(c.queue.entries, next.entries...), next.through, next.full
 		}
 	}
+	if wait := quotaWait(err); wait > 0 {
+		c.putOff(b, err, wait)
+		return nil
+	}
 	if err != nil {
 		return c.notPushed(ctx, b, err, now)
 	}
+	c.pushAt = time.Time{}
 	var answer pushAnswer
 	if err := decodeBody(got, &answer); err != nil {
 		return c.notPushed(ctx, b, &Unreached{fmt.Errorf("read the answer of %s: %w", c.name, err)}, now)
@@ -378,6 +386,17 @@ func (c *Courier) notPushed(ctx context.Context, b *batch, cause error, now time
 		return nil
 	}
 	return c.takeApart(ctx, b, now)
+}
+
+// putOff waits with all pushes for as long as the server asks because it took as many events of this
+// one as it does for now; everything else goes on with it. What is to be pushed stays in the log.
+func (c *Courier) putOff(b *batch, cause error, wait time.Duration) {
+	if c.pushAt.IsZero() {
+		c.delayed(b, cause)
+		c.x.Log.Info("partner takes no more events for now", "partner", c.name, "wait", wait)
+	}
+	c.pushAt = c.x.Clock().Add(wait)
+	c.queue.rewind()
 }
 
 // maxDoubts is how often a push may fail, at a server that answers otherwise, until it is the push's

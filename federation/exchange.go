@@ -1,6 +1,7 @@
 package federation
 
 import (
+	"cmp"
 	"context"
 	"crypto/ed25519"
 	"encoding/base64"
@@ -11,6 +12,7 @@ import (
 	"sync"
 	"time"
 
+	"meridian/internal/limit"
 	"meridian/threads"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -27,12 +29,13 @@ const exchangeTime = 30 * time.Second
 // minute, in which what one partner cannot take must not hold up the rest.
 const pushTime = 20 * time.Second
 
-// Options are what an Exchange is made of. All fields but Open, Rate, Files, Alone, Tell and Registry are required.
+// Options are what an Exchange is made of. All fields but Open, Rate, Events, Files, Alone, Tell and Registry are required.
 type Options struct {
 	Server string // this server's canonical name
 	Keys   Keyring
 	Open   bool // strangers become partners at first contact
 	Rate   int  // exchanges a second that one server may make; defaultRate for 0
+	Events int  // events a second that the people of one server may bring; defaultEvents for 0
 
 	Journal     Journal
 	Logs        Logs
@@ -71,6 +74,7 @@ type Options struct {
 type Exchange struct {
 	Options
 	verifier  *Verifier
+	limits    []limit.Limit
 	metrics   *metrics
 	digests   digests
 	doubts    doubts
@@ -90,14 +94,9 @@ type Exchange struct {
 	leases   map[threads.Hash]lease
 }
 
-// defaultRate is ample for honest servers: one exchange carries up to 500 events.
-const defaultRate = 200
-
 // New is an exchange that has made no contact yet.
 func New(o Options) (*Exchange, error) {
-	if o.Rate == 0 {
-		o.Rate = defaultRate
-	}
+	o.Rate, o.Events = cmp.Or(o.Rate, defaultRate), cmp.Or(o.Events, defaultEvents)
 	if _, err := ParseServerName(o.Server); err != nil {
 		return nil, fmt.Errorf("server name: %w", err)
 	}
@@ -110,7 +109,7 @@ func New(o Options) (*Exchange, error) {
 		return nil, fmt.Errorf("register federation metrics: %w", err)
 	}
 	x := &Exchange{
-		Options: o, own: keys, metrics: metrics, renewed: make(chan struct{}, 1), checked: map[string]time.Time{},
+		Options: o, limits: LimitTable(o.Rate, o.Events), own: keys, metrics: metrics, renewed: make(chan struct{}, 1), checked: map[string]time.Time{},
 		doubts: newDoubts(), turns: rate.NewLimiter(rate.Every(startSpread), maxTurns), couriers: map[string]*Courier{}, known: map[string]acquaintance{}, leases: map[threads.Hash]lease{},
 	}
 	x.verifier = NewVerifier(o.Server, x.keyFor)

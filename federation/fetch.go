@@ -21,6 +21,7 @@ type want struct {
 	sum    string    // of the channel here, then
 	idle   int       // pages in a row that brought nothing
 	ahead  []threads.Waiting
+	later  []wireRef // how far logs need not come, of servers that brought as much as they may for now
 	// missing are the contents that were asked for last.
 	missing  []threads.Hash
 	searches []*search // for where copies of logs part
@@ -216,6 +217,7 @@ func (x *Exchange) lackingHere(ctx context.Context, id threads.Hash, w *want) (p
 			asked.Ahead = append(asked.Ahead, wireRef{LogID: held.LogID, Seq: held.Seq})
 		}
 	}
+	asked.Ahead = append(asked.Ahead, w.later...)
 	for _, s := range w.searches {
 		s.ask(&asked)
 	}
@@ -270,12 +272,12 @@ func (c *Courier) pulled(ctx context.Context, w *want, t pulledChannel, got *thr
 	if err := c.gaveAll(ctx, ch, t, now); err != nil {
 		return err
 	}
-	lag := behind(ch, t.standing)
+	lag := c.x.affordable(w, t.standing, behind(ch, t.standing))
 	w.ahead = nil
 	w.idle++
 	if got != nil {
 		w.ahead = got.Waiting
-		if got.Applied > 0 {
+		if len(got.Taken) > 0 {
 			w.idle = 0
 		}
 	}
@@ -289,6 +291,19 @@ func (c *Courier) pulled(ctx context.Context, w *want, t pulledChannel, got *thr
 	w.missing = still
 	c.goOn(w, ch, t, lag, now)
 	return nil
+}
+
+// affordable leaves out, of the logs that are behind a standing, those of servers that brought as many
+// events as they may for now: the next page goes without them, and a comparison brings them up again.
+func (x *Exchange) affordable(w *want, s standing, behind []threads.LogID) []threads.LogID {
+	w.later = nil
+	return slices.DeleteFunc(behind, func(id threads.LogID) bool {
+		full := x.PutsOff(id.Origin)
+		if full {
+			w.later = append(w.later, wireRef{LogID: id, Seq: s.head(id).Seq})
+		}
+		return full
+	})
 }
 
 // goOn sets when the next page is asked for, or by whom, or that there is none.

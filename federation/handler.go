@@ -1,25 +1,20 @@
 package federation
 
 import (
+	"cmp"
 	"context"
 	"crypto/ed25519"
 	"errors"
 	"fmt"
 	"net/http"
-	"strconv"
 	"time"
 
+	"meridian/internal/limit"
 	"meridian/threads"
 )
 
-// Bounds of what one server may ask at once.
-const (
-	maxInFlight   = 4               // exchanges of one server
-	rateBurst     = 10              // seconds' worth of exchanges that one server may make at once
-	maxUnverified = 256             // exchanges of one kind whose sender is not known yet, of all servers
-	retryAfter    = 2 * time.Second // told to whom is turned away by a bound
-	pausedRetry   = time.Minute     // told to whom an administrator paused
-)
+// pausedRetry is told to whom an administrator paused.
+const pausedRetry = time.Minute
 
 // caller is a server whose request is authenticated, and what it sent.
 type caller struct {
@@ -112,7 +107,7 @@ func (x *Exchange) enter(ctx context.Context, r *http.Request, now time.Time, un
 	case unverified <- struct{}{}:
 		defer func() { <-unverified }()
 	default:
-		return caller{}, nil, refuseExchange(http.StatusServiceUnavailable, "unavailable", "too many servers ask at once; ask again later")
+		return caller{}, nil, turnedAway(x.limits[strangersAtATime], 0, "too many servers ask at once; ask again later")
 	}
 	key, err := x.verifier.VerifyHeaders(r, now)
 	if err != nil {
@@ -128,10 +123,8 @@ func (x *Exchange) enter(ctx context.Context, r *http.Request, now time.Time, un
 		return caller{}, nil, refuseExchange(http.StatusForbidden, code, detail)
 	}
 	c := x.courier(key.Server)
-	if refused := c.admit(now); refused != "" {
-		return caller{}, nil, &Problem{
-			Status: http.StatusTooManyRequests, Code: "too_many", Detail: refused, retryAfter: retryAfter,
-		}
+	if err := c.admit(r.URL.Path, now); err != nil {
+		return caller{}, nil, err
 	}
 	signed, _ := http.ParseTime(r.Header.Get("Date")) // checked with the signature
 	keys := append([]ed25519.PublicKey{key.Public}, earlier(a.partner.Keys, key.Public)...)
@@ -186,7 +179,11 @@ func problemOf(err error) *Problem {
 	case errors.As(err, &decode):
 		return malformed(err)
 	case errors.As(err, &refused) && refused.Kind != threads.Internal:
-		return &Problem{Status: statusOf(refused.Kind), Code: refused.Code, Detail: refused.Text, Field: refused.Field}
+		p = &Problem{Status: statusOf(refused.Kind), Code: refused.Code, Detail: refused.Text, Field: refused.Field}
+		if refused.Kind == threads.TooMany {
+			p.retryAfter = answeredFirst
+		}
+		return p
 	}
 	return nil
 }
@@ -221,8 +218,7 @@ func (x *Exchange) writeProblem(w http.ResponseWriter, r *http.Request, err erro
 	}
 	p.Title, p.Time = http.StatusText(p.Status), now.UTC().Format(time.RFC3339)
 	if p.Status == http.StatusServiceUnavailable || p.Status == http.StatusTooManyRequests {
-		wait := max(p.retryAfter, retryAfter)
-		w.Header().Set("Retry-After", strconv.Itoa(int(wait/time.Second)))
+		w.Header().Set("Retry-After", limit.Seconds(cmp.Or(p.retryAfter, retryAfter)))
 	}
 	body, err := marshal(p)
 	if err != nil {

@@ -24,7 +24,7 @@ func TestStrangersAtOnceAreBounded(t *testing.T) {
 		t.Fatal(err)
 	}
 	looking, enough := make(chan struct{}), make(chan struct{})
-	x := &Exchange{Options: Options{Clock: time.Now}, metrics: metrics, verifier: NewVerifier("us.example", func(string) (Key, error) {
+	x := &Exchange{Options: Options{Clock: time.Now}, limits: LimitTable(1, 1), metrics: metrics, verifier: NewVerifier("us.example", func(string) (Key, error) {
 		looking <- struct{}{}
 		<-enough
 		return Key{}, ErrUnknownKey

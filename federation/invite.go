@@ -235,7 +235,7 @@ func (c *Courier) correspond(ctx context.Context) error {
 }
 
 func (c *Courier) writeOffer(ctx context.Context, i threads.Invitation) error {
-	if _, server, _ := strings.Cut(i.Address, "@"); server != c.name || c.offered[i.ID] {
+	if _, server, _ := strings.Cut(i.Address, "@"); server != c.name || c.offered[i.ID] || c.x.Clock().Before(c.offerAt[i.Address]) {
 		return nil
 	}
 	ch, err := c.x.Journal.Channel(ctx, i.Channel)
@@ -245,11 +245,14 @@ func (c *Courier) writeOffer(ctx context.Context, i threads.Invitation) error {
 	if ch != nil && ch.Host != c.x.Server {
 		return c.x.failInvitation(ctx, i, movedFrom(ch))
 	}
-	if err := c.offer(ctx, i); err != nil {
-		return err
+	err = c.offer(ctx, i)
+	var full *Problem
+	if errors.As(err, &full) && full.Code == c.x.limits[invitationsWaiting].Code { // for this person alone: nothing else waits for that
+		c.offerAt[i.Address] = c.x.Clock().Add(full.retryAfter)
+		return nil
 	}
-	c.offered[i.ID] = true
-	return nil
+	c.offered[i.ID] = err == nil
+	return err
 }
 
 func (c *Courier) writeAcceptance(ctx context.Context, i threads.Invitation) error {

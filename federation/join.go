@@ -155,7 +155,7 @@ func (x *Exchange) catchUp(ctx context.Context, server string, channel threads.H
 		if err != nil {
 			return err
 		}
-		if len(tail.Channels) != 1 || !tail.Channels[0].More || got.answer.Channels[channel] == nil || got.answer.Channels[channel].Applied == 0 {
+		if len(tail.Channels) != 1 || !tail.Channels[0].More || got.answer.Channels[channel] == nil || len(got.answer.Channels[channel].Taken) == 0 {
 			break
 		}
 	}

@@ -14,6 +14,7 @@ type metrics struct {
 	signatureFailures *prometheus.CounterVec
 	refused           *prometheus.CounterVec
 	forks             *prometheus.CounterVec
+	overQuota         *prometheus.CounterVec
 	deliveries        *prometheus.CounterVec
 	seconds           *prometheus.HistogramVec
 	contacts          *prometheus.GaugeVec
@@ -39,6 +40,7 @@ func newMetrics(registry prometheus.Registerer) (*metrics, error) {
 		signatureFailures: counter("federation_signature_failures_total", "Requests refused for their signature, by reason.", "reason"),
 		refused:           counter("federation_frames_refused_total", "Frames of partners that were not taken, by code.", "code"),
 		forks:             counter("federation_forks_total", "Proofs that a server signed two events for one place, by log: data or control.", "log"),
+		overQuota:         counter("partner_over_quota_total", "Pushes of a partner that were put off because it brought as many events as limits.partner_events lets it.", "partner"),
 		deliveries:        counter("partner_deliveries_total", "Events pushed to a partner, by result; a failed push counts once.", "partner", "result"),
 		seconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name: "meridian_partner_delivery_seconds", Help: "From an event's time until the partner has applied it.",
@@ -75,7 +77,7 @@ func newMetrics(registry prometheus.Registerer) (*metrics, error) {
 	for code := range refusalCodes { // else the first of a code is no increase
 		m.refused.WithLabelValues(code)
 	}
-	for _, c := range []prometheus.Collector{m.signatureFailures, m.refused, m.forks, m.deliveries, m.seconds, m.contacts, m.clocks, m.own, m.backlog, m.oldest, m.fileBytes, m.troubles, m.failures, m.parkedChannels, m.certificates} {
+	for _, c := range []prometheus.Collector{m.signatureFailures, m.refused, m.forks, m.overQuota, m.deliveries, m.seconds, m.contacts, m.clocks, m.own, m.backlog, m.oldest, m.fileBytes, m.troubles, m.failures, m.parkedChannels, m.certificates} {
 		if err := registry.Register(c); err != nil {
 			return nil, err
 		}

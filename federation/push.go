@@ -111,7 +111,7 @@ func (x *Exchange) takeIn(ctx context.Context, from caller, in brought) (taken, 
 			Origin: bad.Ref.Origin, Epoch: bad.Ref.Epoch, Seq: bad.Ref.Seq,
 		})
 	}
-	events, index, err := x.screen(ctx, from, in.Frames, &out)
+	events, index, err := x.screen(ctx, from, in, &out)
 	if err != nil {
 		return out, err
 	}
@@ -124,6 +124,9 @@ func (x *Exchange) takeIn(ctx context.Context, from caller, in brought) (taken, 
 		}
 	}
 	for _, id := range slices.SortedFunc(maps.Keys(out.answer.Channels), strings.Compare) {
+		if !in.below { // history comes at this server's own pace
+			x.spend(out.answer.Channels[id].Taken, x.Clock())
+		}
 		if out.answer.Channels[id].Control.Seq > control(out.before[id]) {
 			if err := x.membersChanged(ctx, id, out.before[id]); err != nil {
 				return out, err
@@ -207,10 +210,11 @@ func (x *Exchange) membersChanged(ctx context.Context, id threads.Hash, before *
 
 // screen leaves out the events of channels about which this key may say nothing: a removed server's,
 // those of a channel that knows the sender by another key, and control events that make known a key
-// which contradicts a pinned one: their channel goes no further here until an administrator looked.
-func (x *Exchange) screen(ctx context.Context, from caller, frames Frames, out *taken) (events []*threads.Event, index []int, err error) {
+// which contradicts a pinned one: their channel goes no further here until an administrator looked. What
+// servers wrote that have brought as many events as they may comes later.
+func (x *Exchange) screen(ctx context.Context, from caller, in brought, out *taken) (events []*threads.Event, index []int, err error) {
 	verdicts := map[threads.Hash]string{}
-	for i, e := range frames.Events {
+	for i, e := range in.Events {
 		id := e.Channel()
 		code, known := verdicts[id]
 		if !known {
@@ -231,12 +235,15 @@ func (x *Exchange) screen(ctx context.Context, from caller, frames Frames, out *
 				code = threads.RefusedKey
 			}
 		}
+		if code == "" && !in.below && x.PutsOff(e.Header.Origin) {
+			code, detail = threads.RefusedRetryLater, "its server has brought as many events as it may for now"
+		}
 		if code == "" {
-			events, index = append(events, e), append(index, frames.Index[i])
+			events, index = append(events, e), append(index, in.Index[i])
 			continue
 		}
 		out.refusals = append(out.refusals, wireRefusal{
-			Channel: id, Code: code, Detail: detail, Index: frames.Index[i],
+			Channel: id, Code: code, Detail: detail, Index: in.Index[i],
 			Origin: e.Header.Origin, Epoch: e.Header.Epoch, Seq: e.Header.Seq,
 		})
 	}

@@ -57,7 +57,7 @@ func (x *Exchange) gather(ctx context.Context, server string, channel threads.Ha
 			return
 		}
 		answer := got.answer.Channels[channel]
-		if len(tail.Channels) != 1 || !tail.Channels[0].More || answer == nil || answer.Applied == 0 {
+		if len(tail.Channels) != 1 || !tail.Channels[0].More || answer == nil || len(answer.Taken) == 0 {
 			return
 		}
 	}

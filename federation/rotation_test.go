@@ -312,7 +312,7 @@ func (f *thief) push(to *site) int {
 	if err != nil {
 		f.w.t.Fatal(err)
 	}
-	return a.Channels[f.w.channel].Applied
+	return len(a.Channels[f.w.channel].Taken)
 }
 
 // T62: a server that lost its key goes on once its partners' administrators allowed the new one; the host

@@ -43,6 +43,7 @@ type site struct {
 	fates    fates
 	failing  atomic.Bool // channels cannot be looked up, until a step has failed for it
 	now      func() time.Time
+	events   int // of one server that it takes a second; 0 for the default
 	stop     func()
 
 	rate      int               // exchanges a second of one partner; 0 for what servers allow
@@ -149,10 +150,11 @@ func (s *site) open() {
 			}
 			recent.Committed(entries)
 		},
-		Pen: s.ring.Pen(s.name, random16),
+		Pen:  s.ring.Pen(s.name, random16),
+		Late: func(server string) bool { return s.exchange.PutsOff(server) },
 	})
 	s.exchange, err = federation.New(federation.Options{
-		Server: s.name, Keys: s.ring, Journal: trying{s.journal, s}, Logs: recent, Neighbours: s.store, Partners: s.store,
+		Server: s.name, Keys: s.ring, Events: s.events, Journal: trying{s.journal, s}, Logs: recent, Neighbours: s.store, Partners: s.store,
 		Deliveries: s.store, Invitations: s.store, People: s.store, Erasures: s.store,
 		Do: func(ctx context.Context, o federation.Order) error {
 			_, err := s.journal.Do(ctx, journal.Request{Actor: o.Actor, Key: o.Key, Now: o.Now, Command: o.Command})

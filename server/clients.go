@@ -26,10 +26,15 @@ func (s *Server) apiOptions(version string) api.Options {
 			AuditLog: s.store, Forks: s.store, Alone: s.alone(),
 		},
 		TrustedProxies: c.TrustedProxies,
-		Limits: api.Limits{
-			BodyBytes: c.Limits.BodyBytes, FileBytes: c.Files.MaxBytes, PersonRate: c.Limits.PersonRate, AnonymousRate: c.Limits.AnonymousRate,
-			Sockets: c.Limits.Sockets, SocketsPerPerson: c.Limits.SocketsPerPerson,
-		},
+		Limits:         s.clientLimits(),
+	}
+}
+
+func (s *Server) clientLimits() api.Limits {
+	c := s.config
+	return api.Limits{
+		BodyBytes: c.Limits.BodyBytes, FileBytes: c.Files.MaxBytes, PersonRate: c.Limits.PersonRate, AnonymousRate: c.Limits.AnonymousRate,
+		Sockets: c.Limits.Sockets, SocketsPerPerson: c.Limits.SocketsPerPerson,
 	}
 }
 

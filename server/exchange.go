@@ -20,6 +20,7 @@ func (s *Server) federationOptions(keys federation.Keyring, version string) fede
 	return federation.Options{
 		Server: s.config.Server(), Keys: keys, Open: s.config.Federation.Mode == config.Open,
 		Rate:    s.config.Limits.PartnerRate,
+		Events:  s.config.Limits.PartnerEvents,
 		Journal: s.journal, Logs: s.recent, Neighbours: s.store, Partners: s.store,
 		Deliveries: s.store, Invitations: s.store, People: s.store, Erasures: s.store,
 		Do:        s.carryOut,

@@ -139,6 +139,7 @@ func (s *Server) build(keys federation.Keyring, version string) error {
 		Clock:  s.clock,
 		Failed: s.health.doubts,
 		Hold:   func(now time.Time) error { return s.federation.ClockHold(now) },
+		Late:   func(server string) bool { return s.federation.PutsOff(server) },
 		Committed: func(c journal.Commit) {
 			s.committed(c)
 			metrics.committed(c)

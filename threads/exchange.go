@@ -35,7 +35,7 @@ type ChannelAnswer struct {
 	Frontier []Head
 	Waiting  []Waiting
 	Refused  []Refusal
-	Applied  int
+	Taken    []*Event // what was appended
 	// Forks are proofs that are kept since.
 	Forks []Fork
 	// Astray are logs of which an authentic event names another one before it

@@ -2,6 +2,9 @@ package threads
 
 import "time"
 
+// MaxInvitations is how many undecided invitations one host may have lying with one person.
+const MaxInvitations = 100
+
 // Directions of an invitation.
 const (
 	InvitationIn  = "in"  // to a person of this server, by a host elsewhere or here

@@ -137,6 +137,7 @@ func (e *enemy) toldOf(text string) bool {
 type said struct {
 	status            int
 	code, field, text string // of a problem
+	retry             string // its Retry-After
 	body              string
 }
 
@@ -186,7 +187,7 @@ func (e *enemy) send(r *http.Request) said {
 	if err != nil {
 		e.t.Fatal(err)
 	}
-	got := said{status: answer.StatusCode, body: string(body)}
+	got := said{status: answer.StatusCode, body: string(body), retry: answer.Header.Get("Retry-After")}
 	if answer.Header.Get("Content-Type") == "application/problem+json" {
 		var problem struct{ Code, Field, Detail string }
 		if err := json.Unmarshal(body, &problem); err != nil {

@@ -11,9 +11,6 @@ import (
 	"meridian/threads"
 )
 
-// maxOffers is how many undecided invitations one host may have lying with one person.
-const maxOffers = 100
-
 type invitationRow struct {
 	ID, Direction, Offer, Host, Name, Purpose, Role string
 	Inviter, Invitee, Address, State, Error         string
@@ -48,11 +45,11 @@ func (s *Store) AddInvitation(ctx context.Context, i threads.Invitation) (thread
 		err := tx.GetContext(ctx, &waiting, s.bind(`
 			SELECT COUNT(*) FROM (SELECT 1 FROM invitation
 				WHERE invitee = ? AND address = ? AND direction = ? AND host = ? AND state = ? LIMIT ?) AS undecided`),
-			i.Invitee, i.Address, i.Direction, i.Host, threads.InvitationPending, maxOffers)
+			i.Invitee, i.Address, i.Direction, i.Host, threads.InvitationPending, threads.MaxInvitations)
 		if err != nil {
 			return err
 		}
-		if waiting < maxOffers {
+		if waiting < threads.MaxInvitations {
 			_, err = tx.ExecContext(ctx, s.bind(`
 				INSERT INTO invitation (id, direction, offer, channel, host, name, purpose, role,
 					inviter, invitee, address, state, error, created, changed)

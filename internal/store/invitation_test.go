@@ -92,17 +92,17 @@ func TestInvitationsAreListedNewestFirst(t *testing.T) {
 func TestAHostCannotHeapInvitationsOnAPerson(t *testing.T) {
 	onEach(t, func(t *testing.T, s *Store) {
 		ctx := context.Background()
-		for n := range maxOffers {
+		for n := range threads.MaxInvitations {
 			if _, err := s.AddInvitation(ctx, testInvitation(n)); err != nil {
 				t.Fatal(err)
 			}
 		}
-		_, err := s.AddInvitation(ctx, testInvitation(maxOffers))
+		_, err := s.AddInvitation(ctx, testInvitation(threads.MaxInvitations))
 		wantRefusal(t, err, threads.TooMany, "too_many_invitations")
 		if _, err := s.AddInvitation(ctx, testInvitation(0)); err != nil {
 			t.Errorf("a known one repeated: %v", err)
 		}
-		other := testInvitation(maxOffers + 1)
+		other := testInvitation(threads.MaxInvitations + 1)
 		other.Host = "other.example"
 		if _, err := s.AddInvitation(ctx, other); err != nil {
 			t.Errorf("another host: %v", err)

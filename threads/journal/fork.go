@@ -140,6 +140,9 @@ type guard struct {
 func (run *intake) fits(r *reach, e *threads.Event, since time.Time) (threads.Placement, threads.Want, *threads.Refusal) {
 	placement, want, refused := r.c.Place(e, run.server(), run.in.Now, since, run.in.MetAfter)
 	id := e.Header.LogID()
+	if placement == threads.Waits && want.LogID != id && want.Origin != "" && run.j.late(want.Origin) {
+		placement, want, refused = r.c.Place(e, run.server(), run.in.Now, since, 0)
+	}
 	if placement != threads.Fits || r.guards[id].whole {
 		return placement, want, refused
 	}

@@ -313,7 +313,7 @@ func (run *intake) settle() error {
 			continue
 		}
 		run.again(id, r)
-		r.answer.Applied = len(r.taken)
+		r.answer.Taken = r.taken
 		if len(r.taken)+len(r.forked) == 0 {
 			continue
 		}

@@ -19,6 +19,7 @@ type Journal struct {
 	server string
 	commit func(Commit)
 	hold   func(time.Time) error
+	late   func(server string) bool
 	failed func(error)
 
 	queue queue
@@ -66,6 +67,9 @@ type Options struct {
 	// Hold refuses, at an instant, whatever this server would append of its own;
 	// nil for never.
 	Hold func(now time.Time) error
+	// Late reports whether what a server writes is put off here for now, so that
+	// nobody else's events wait for it; nil for never.
+	Late func(server string) bool
 	// Committed is called after each commit, before anybody is answered or woken;
 	// nil for none. It must not block.
 	Committed func(Commit)
@@ -74,11 +78,13 @@ type Options struct {
 // New is a journal over the store. It must be the only one in this process.
 func New(o Options) *Journal {
 	j := &Journal{
-		store: o.Store, server: o.Pen.Server, pen: o.Pen, commit: o.Committed, hold: o.Hold, failed: o.Failed, room: newRoom(),
+		store: o.Store, server: o.Pen.Server, pen: o.Pen, commit: o.Committed, hold: o.Hold, late: o.Late, failed: o.Failed, room: newRoom(),
 		channels: map[threads.Hash]*threads.Channel{}, targets: map[threads.Hash]threads.Target{},
 		changed: make(chan struct{}),
 	}
-	j.queue.clock = o.Clock
+	if j.queue.clock = o.Clock; j.late == nil {
+		j.late = func(string) bool { return false }
+	}
 	return j
 }
 
