@@ -272,7 +272,10 @@ func (c *Courier) pulled(ctx context.Context, w *want, t pulledChannel, got *thr
 	if err := c.gaveAll(ctx, ch, t, now); err != nil {
 		return err
 	}
-	lag := c.x.affordable(w, t.standing, behind(ch, t.standing))
+	lag := behind(ch, t.standing)
+	if w.later = nil; !restored(ch) {
+		lag = c.x.affordable(w, t.standing, lag)
+	}
 	w.ahead = nil
 	w.idle++
 	if got != nil {
@@ -296,7 +299,6 @@ func (c *Courier) pulled(ctx context.Context, w *want, t pulledChannel, got *thr
 // affordable leaves out, of the logs that are behind a standing, those of servers that brought as many
 // events as they may for now: the next page goes without them, and a comparison brings them up again.
 func (x *Exchange) affordable(w *want, s standing, behind []threads.LogID) []threads.LogID {
-	w.later = nil
 	return slices.DeleteFunc(behind, func(id threads.LogID) bool {
 		full := x.PutsOff(id.Origin)
 		if full {

@@ -95,6 +95,9 @@ func (x *Exchange) PutsOff(server string) bool {
 	return c != nil && c.events.Wait(x.Clock()) > 0
 }
 
+// restored reports whether a channel is being brought back after a loss: that comes as fast as it can.
+func restored(ch *threads.Channel) bool { return ch != nil && ch.InDoubt() }
+
 // spend counts events that were stored against those whose people wrote them, whoever brought them:
 // else a server could use up what is another's.
 func (x *Exchange) spend(events []*threads.Event, now time.Time) {

@@ -124,7 +124,7 @@ func (x *Exchange) takeIn(ctx context.Context, from caller, in brought) (taken, 
 		}
 	}
 	for _, id := range slices.SortedFunc(maps.Keys(out.answer.Channels), strings.Compare) {
-		if !in.below { // history comes at this server's own pace
+		if !in.below && !restored(out.before[id]) { // history comes at this server's own pace
 			x.spend(out.answer.Channels[id].Taken, x.Clock())
 		}
 		if out.answer.Channels[id].Control.Seq > control(out.before[id]) {
@@ -235,7 +235,7 @@ func (x *Exchange) screen(ctx context.Context, from caller, in brought, out *tak
 				code = threads.RefusedKey
 			}
 		}
-		if code == "" && !in.below && x.PutsOff(e.Header.Origin) {
+		if code == "" && !in.below && !restored(out.before[id]) && x.PutsOff(e.Header.Origin) {
 			code, detail = threads.RefusedRetryLater, "its server has brought as many events as it may for now"
 		}
 		if code == "" {

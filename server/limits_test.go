@@ -29,7 +29,7 @@ func TestTheDocumentedLimitsAreThoseThatHold(t *testing.T) {
 		"## People's clients\n\n" + rows(s.clientLimits().Table()) +
 		"\nA request with a valid token never counts for its address: people get in whatever strangers behind the same address do. From an address that has used up its rate, tokens that are not in memory are looked up 4 at a time. A WebSocket whose token comes in its first message is nobody's until then.\n" +
 		"\n## Partners\n\n" + rows(federation.LimitTable(settings.Limits.PartnerRate, settings.Limits.PartnerEvents)) +
-		"\nEvents are counted, as they are stored, for the server whose people wrote them, whoever brings them; what is fetched of the history before one's joining is not. A server that has used up its events is answered 429 to pushes alone; what others bring of its events is refused with `retry_later`, and nobody's events wait for them. It keeps what is too much, and sends it when `Retry-After` is over.\n"
+		"\nEvents are counted, as they are stored, for the server whose people wrote them, whoever brings them; what is fetched of the history before one's joining, or to bring back what was lost, is not. A server that has used up its events is answered 429 to pushes alone; what others bring of its events is refused with `retry_later`, and nobody's events wait for them. It keeps what is too much, and sends it when `Retry-After` is over.\n"
 	path := filepath.Join("..", "docs", "limits.md")
 	if *update {
 		if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
