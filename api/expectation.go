@@ -56,6 +56,62 @@ func (a *API) expectationRoute() {
 	})
 }
 
+// Span is working time without a break.
+type Span struct {
+	From  time.Time `json:"from"`
+	Until time.Time `json:"until"`
+}
+
+// Overlap is when several people work at once.
+type Overlap struct {
+	Spans []Span `json:"spans" nullable:"false" doc:"In order, half-open; empty where they never work at once."`
+}
+
+// maxOverlap is how far ahead is looked for working time of several people.
+const maxOverlap = 31 * 24 * time.Hour
+
+type overlapOf struct {
+	People []string  `query:"people" required:"true" minItems:"1" maxItems:"20" doc:"Addresses, with commas between."`
+	From   time.Time `query:"from" doc:"RFC 3339; now without it."`
+	Until  time.Time `query:"until" doc:"At most 31 days after from; a week without it."`
+}
+
+func (a *API) overlapRoute() {
+	type out struct{ Body Overlap }
+	register(a, operation{
+		method: http.MethodGet, path: "/availability/overlap", id: "overlap", tag: "people",
+		summary: "When it is working time for several people at once",
+	}, func(ctx context.Context, _ *caller, in *overlapOf) (*out, error) {
+		from, until := in.From, in.Until
+		if from.IsZero() {
+			from = exchangeOf(ctx).now
+		}
+		if until.IsZero() {
+			until = from.AddDate(0, 0, 7)
+		}
+		if !until.After(from) || until.Sub(from) > maxOverlap {
+			return nil, badParameter("until", "must be after from, by at most 31 days")
+		}
+		people := make([]threads.PersonRecord, len(in.People))
+		for i, address := range in.People {
+			p, err := a.person(ctx, address)
+			if err != nil {
+				return nil, err
+			}
+			people[i] = p
+		}
+		common, err := threads.Overlap(people, from, until)
+		if err != nil {
+			return nil, err
+		}
+		body := Overlap{Spans: make([]Span, len(common))}
+		for i, s := range common {
+			body.Spans[i] = Span{s.From.UTC(), s.Until.UTC()}
+		}
+		return &out{body}, nil
+	})
+}
+
 // reasonOf says how an expectation was reckoned.
 func reasonOf(u threads.Urgency, e threads.Expectation) string {
 	begins := e.Begins.In(e.Zone).Format("Monday 2006-01-02 15:04")

@@ -65,3 +65,29 @@ func TestOthersSeeTheHoursThatSomebodySet(t *testing.T) {
 	}
 	w.must(422, ana, "PATCH", "/me", object{"zone": "Mars/Olympus"})
 }
+
+func TestWhenSeveralPeopleWorkAtOnce(t *testing.T) {
+	w := newWorld(t, api.Limits{})
+	ana, ben, cem := w.user("ana", false), w.user("ben", false), w.user("cem", false)
+	w.must(200, ana, "PATCH", "/me", object{"zone": "Asia/Tokyo", "hours": object{"mon": []string{"09:00-18:00"}, "tue": []string{"09:00-18:00"}}})
+	w.must(200, ben, "PATCH", "/me", object{"zone": "Europe/Berlin", "hours": object{"mon": []string{"08:00-17:00"}, "tue": []string{"08:00-09:30", "09:45-17:00"}}})
+	people := "/availability/overlap?people=ana@" + kobo + ",ben@" + kobo
+	var found api.Overlap
+	w.must(200, cem, "GET", people+"&from=2026-11-23T00:00:00Z&until=2026-11-25T00:00:00Z", nil).into(t, &found)
+	at := func(day, hour, minute int) time.Time { return time.Date(2026, 11, day, hour, minute, 0, 0, time.UTC) }
+	want := []api.Span{{From: at(23, 7, 0), Until: at(23, 9, 0)}, {From: at(24, 7, 0), Until: at(24, 8, 30)}, {From: at(24, 8, 45), Until: at(24, 9, 0)}}
+	if diff := cmp.Diff(want, found.Spans); diff != "" {
+		t.Error(diff)
+	}
+	w.must(200, cem, "GET", people+"&from=2026-11-25T00:00:00Z", nil).into(t, &found)
+	if len(found.Spans) != 3 {
+		t.Errorf("in the week after: %v", found.Spans)
+	}
+	if a := w.must(409, cem, "GET", people+",cem@"+kobo, nil); a.text("code") != "hours_unknown" {
+		t.Errorf("%s", a.raw)
+	}
+	w.must(404, cem, "GET", people+",nobody@"+kobo, nil)
+	w.must(422, cem, "GET", people+"&from=2026-11-25T00:00:00Z&until=2026-11-24T00:00:00Z", nil)
+	w.must(422, cem, "GET", people+"&from=2026-11-25T00:00:00Z&until=2027-11-24T00:00:00Z", nil)
+	w.must(422, cem, "GET", "/availability/overlap", nil)
+}

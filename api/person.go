@@ -55,6 +55,7 @@ func (a *API) personRoutes() {
 		return &versioned[Profile]{ETag: etag(p.Version), Body: shown}, err
 	})
 	a.expectationRoute()
+	a.overlapRoute()
 }
 
 // person is whom an address, or the id of a person without one, names.

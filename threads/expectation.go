@@ -87,6 +87,20 @@ func (p *PersonRecord) Opening(now time.Time) time.Time {
 	return opening
 }
 
+// Overlap is when it is working time for all of them at once. Conflict with the code hours_unknown for
+// somebody whose time zone is not known.
+func Overlap(people []PersonRecord, from, until time.Time) ([]worktime.Span, error) {
+	calendars := make([]*worktime.Calendar, len(people))
+	for i := range people {
+		c, basis := calendarOf(&people[i], nil)
+		if basis == BasisDefault {
+			return nil, Refuse(Conflict, "hours_unknown", "/people", "names "+people[i].Address+", of whose working time nothing is known; ask them to set their time zone")
+		}
+		calendars[i] = c
+	}
+	return worktime.Between(from, until, calendars...), nil
+}
+
 func noWorkingTime(err error) error {
 	if errors.Is(err, worktime.ErrNoWorkingTime) {
 		return Refuse(Conflict, "no_working_time", "/to", "has no working time within 400 days; ask somebody else, or name an instant")

@@ -8,8 +8,8 @@ import (
 
 	"github.com/klauspost/compress/zstd"
 
-	"meridian/internal/store"
 	"meridian/internal/cost"
+	"meridian/internal/store"
 )
 
 // T75: backup files. One is read as what its own digest says or refused, and every name that is passed on stays
