@@ -1,4 +1,4 @@
-.PHONY: proxies run check lint test race bench sim import replay kill nodes failover removal powercut disk bounds migrate deep week fuzz reproducible
+.PHONY: outages orders proxies run check lint test race bench sim import replay kill nodes failover removal powercut disk bounds migrate deep week fuzz reproducible
 
 # What a newcomer runs first: two organisations in conversation on this machine.
 run:
@@ -37,6 +37,16 @@ sim:
 	@mkdir -p .sim
 	go test ./internal/sim -run TestCampaign -count=1 -timeout 0 -v -args -sim.minutes=$(MINUTES) -sim.state="$(CURDIR)/.sim" \
 		| grep -v '^ *\(=== \|--- PASS\)'
+
+# Links that break for up to ten minutes while people go on, OUTAGES of them, in simulated time.
+OUTAGES ?= 300
+outages:
+	go test ./internal/sim -run TestOutagesOfLinks -count=1 -timeout 0 -v -args -sim.outages=$(OUTAGES)
+
+# Histories full of changes of members, brought in ORDERS orders and batches.
+ORDERS ?= 10000
+orders:
+	go test ./internal/sim -run TestMembershipEnds -count=1 -timeout 0 -v -args -sim.orders=$(ORDERS)
 
 # Campaigns with three real servers, two on SQLite and one on PostgreSQL.
 PROCESSES = go test ./internal/sim -count=1 -timeout 2h -v

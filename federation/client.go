@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strconv"
 	"time"
 )
@@ -114,8 +115,10 @@ func rejected(err error) bool {
 		return false
 	}
 	switch p.Status {
-	case http.StatusUnauthorized, http.StatusForbidden, http.StatusRequestTimeout, http.StatusTooManyRequests:
+	case http.StatusUnauthorized, http.StatusRequestTimeout, http.StatusTooManyRequests:
 		return false
+	case http.StatusForbidden: // of a person's rights, or of everything that comes from this server
+		return !slices.Contains([]string{"unknown_server", "not_partner", "blocked", "on_hold", codePaused, codeStatus}, p.Code)
 	}
 	return p.Status >= 400 && p.Status < 500
 }

@@ -6,7 +6,6 @@ import (
 	"crypto/tls"
 	"errors"
 	"maps"
-	"math"
 	"net/http"
 	"slices"
 	"strings"
@@ -22,6 +21,7 @@ import (
 const (
 	compareEvery = 48 * time.Second // jittered by a quarter either way: a minute at most
 	maxBackOff   = time.Hour
+	fastBackOff  = 45 * time.Second // within which a server is tried again that was away for minutes
 	saveEvery    = time.Second
 	lookEvery    = 10 * time.Second // at a server that may not be exchanged with now
 	startSpread  = 20 * time.Millisecond
@@ -75,9 +75,10 @@ type stepping struct {
 	wants     map[threads.Hash]*want
 	queue     queue
 	failures  int
-	suspected int  // pushes that failed although the server answered just before
-	apart     bool // the next batch is taken apart: the last one took too long
-	begun     bool // the first contact was tried
+	away      time.Time // when the first of them was
+	suspected int       // pushes that failed although the server answered just before
+	apart     bool      // the next batch is taken apart: the last one took too long
+	begun     bool      // the first contact was tried
 	retryAt   time.Time
 	compareAt time.Time
 	inquireAt time.Time // when to look whether to ask about erasures
@@ -413,9 +414,6 @@ func (c *Courier) work(ctx context.Context, now time.Time) (time.Time, error) {
 	if err := c.fetchWanted(ctx, now); err != nil {
 		return now, err
 	}
-	if err := c.correspond(ctx); err != nil {
-		return now, err
-	}
 	if err := c.backfill(ctx, now); err != nil {
 		return now, err
 	}
@@ -423,6 +421,9 @@ func (c *Courier) work(ctx context.Context, now time.Time) (time.Time, error) {
 		return now, err
 	}
 	next, err := c.deliver(ctx, now)
+	if err == nil { // last, so that a letter at which the server fails holds up nothing
+		err = c.correspond(ctx)
+	}
 	if err == nil {
 		err = c.inquire(ctx, now)
 	}
@@ -451,21 +452,32 @@ func (x *Exchange) turn(now time.Time) time.Time {
 	return now.Add(x.turns.ReserveN(now, 1).DelayFrom(now))
 }
 
-// failed takes note of a failure to exchange with the server and sets when to try again: exponential
-// back-off with full jitter, to one hour, for ever. It reports false for other errors.
+// backOff is how long to wait after another failure: between half and all of a limit that doubles to
+// fastBackOff, and from then on is a fifteenth of the time for which the server is away, to one hour. So
+// what comes back is found again after a time in proportion to its absence, and within a minute after
+// one of ten minutes.
+func (c *Courier) backOff(now time.Time) time.Duration {
+	if c.failures++; c.failures == 1 {
+		c.away = now
+	}
+	limit := min(time.Second<<min(c.failures, 10), fastBackOff)
+	limit = min(max(limit, now.Sub(c.away)/15), maxBackOff)
+	return limit/2 + time.Duration(c.x.Jitter()*float64(limit/2))
+}
+
+// failed takes note of a failure to exchange with the server and sets when to try again, for ever. It
+// reports false for other errors.
 func (c *Courier) failed(err error, now time.Time) bool {
 	var unreached *Unreached
 	var refused *Problem
 	if !errors.As(err, &unreached) && !errors.As(err, &refused) {
 		return false
 	}
-	c.failures++
-	limit := min(float64(maxBackOff), float64(time.Second)*math.Pow(2, float64(min(c.failures, 20))))
-	wait := time.Duration(c.x.Jitter() * limit)
+	wait := c.backOff(now)
 	if refused != nil {
 		wait = max(wait, refused.retryAfter)
 	}
-	c.retryAt = now.Add(max(wait, 50*time.Millisecond))
+	c.retryAt = now.Add(wait)
 	c.compareAt = now // what happened meanwhile shows first of all when it answers again
 	c.dirty = true
 	t := diagnose(c.name, err)

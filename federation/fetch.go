@@ -109,6 +109,11 @@ func (c *Courier) flows(ctx context.Context, id threads.Hash, w *want, now time.
 		return false, err
 	}
 	if ch == nil || len(behind(ch, w.target)) == 0 {
+		w.pushed = false
+		missing, err := c.x.missing(ctx, id)
+		if err != nil || ch != nil && len(missing) > 0 {
+			return false, err
+		}
 		delete(c.wants, id)
 		return true, nil
 	}
@@ -321,7 +326,7 @@ func (c *Courier) goOn(w *want, ch *threads.Channel, t pulledChannel, lag []thre
 		}
 	case w.idle > 1 || len(lag) == 0 && w.idle > 0:
 		c.passOn(w, ch)
-	case own && !w.dry && w.idle == 0:
+	case own && len(lag) > 0 && !w.dry && w.idle == 0:
 		w.pushed, w.target, w.sum, w.at = true, t.standing, c.x.digests.sum(ch), now.Add(flowTime)
 	default:
 		w.at = now

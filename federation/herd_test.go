@@ -210,7 +210,7 @@ func TestAThousandPartnersAreNoHerd(t *testing.T) {
 				tries++
 			}
 		}
-		// Waits of full jitter up to 2, 4, 8, … s: about ten tries reach ten minutes.
+		// Waits of up to 2, 4, 8, … 45 s, never less than half of it: about twenty tries reach ten minutes.
 		if len(asked) > 2*tries || tries > 30 {
 			t.Fatalf("%s was asked %d times at %d tries in ten minutes", name, len(asked), tries)
 		}

@@ -225,12 +225,25 @@ func (c *Courier) correspond(ctx context.Context) error {
 		{threads.InvitationIn, threads.InvitationAccepted, c.writeAcceptance},
 		{threads.InvitationIn, threads.InvitationDeclined, c.writeRefusal},
 	} {
-		err := c.each(ctx, letter.direction, letter.state, func(i threads.Invitation) error { return letter.write(ctx, i) })
+		err := c.each(ctx, letter.direction, letter.state, func(i threads.Invitation) error {
+			return c.putOff(i, letter.write(ctx, i))
+		})
 		if err != nil {
 			return err
 		}
 	}
 	c.letters = false
+	return nil
+}
+
+// putOff leaves a letter that the server answers and does not take now until the next comparison:
+// nothing else that there is to do for the server waits for it.
+func (c *Courier) putOff(i threads.Invitation, err error) error {
+	var refused *Problem
+	if !errors.As(err, &refused) {
+		return err
+	}
+	c.x.Log.Info("a letter about an invitation is tried again later", "partner", c.name, "channel", i.Channel, "error", refused)
 	return nil
 }
 

@@ -31,3 +31,29 @@ func TestAHostThatWasAwayHearsThatItsOfferWasDeclined(t *testing.T) {
 		t.Errorf("accept: %+v, %v", i, err)
 	}
 }
+
+// TestAnAcceptanceThatTheHostRefusesHoldsUpNothing: whoever invited may not do so
+// any more when the answer comes. The invitation fails; all else goes on.
+func TestAnAcceptanceThatTheHostRefusesHoldsUpNothing(t *testing.T) {
+	ctx := context.Background()
+	a, b := newSite(t), newSite(t)
+	befriend(t, a, b)
+	ana, cleo, ben, bob := a.person("ana"), a.person("cleo"), b.person("ben"), b.person("bob")
+	channel, thread, _ := found(a, ana.ID, "full")
+	join(t, a, ana.ID, channel, b, bob)
+	a.do(ana.ID, threads.Join{Channel: channel, Person: cleo.ID, Role: threads.RoleOwner})
+	offer := invite(t, a, cleo.ID, channel, b, ben)
+
+	a.handler.set(true)
+	if i, err := b.exchange.Answer(ctx, ben.ID, offer, true); err != nil || i.State != threads.InvitationAccepted {
+		t.Fatalf("accept: %+v, %v", i, err)
+	}
+	a.do(ana.ID, threads.ChangeRole{Channel: channel, Person: cleo.ID, Role: threads.RoleReader})
+	a.handler.set(false)
+	eventually(t, time.Minute, "the invitation fails", func() bool {
+		i, err := b.store.Invitation(ctx, offer)
+		return err == nil && i.State == threads.InvitationFailed && i.Error != ""
+	})
+	b.do(bob.ID, threads.Post{Channel: channel, Message: threads.Message{Thread: thread, Body: "Here all the same."}})
+	eventually(t, time.Minute, "what was written is there", func() bool { return a.hash(channel) == b.hash(channel) })
+}

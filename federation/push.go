@@ -56,11 +56,26 @@ func (x *Exchange) answerPush(ctx context.Context, from caller) (reply, error) {
 			continue
 		}
 		answer.Channels = append(answer.Channels, a)
-		if lacks(a) || x.parts(ctx, heads[id]) || astray(in.answer.Channels[id]) {
+		bared, err := x.bared(ctx, id, in)
+		if err != nil {
+			return reply{}, err
+		}
+		if bared || lacks(a) || x.parts(ctx, heads[id]) || astray(in.answer.Channels[id]) {
 			x.courier(from.name).want(id, note{})
 		}
 	}
 	return answerJSON(answer)
+}
+
+// bared reports whether contents are lacking after control events came: a removal may have taken back
+// erasures, of which the contents are dropped by now.
+func (x *Exchange) bared(ctx context.Context, id threads.Hash, in taken) (bool, error) {
+	got := in.answer.Channels[id]
+	if got == nil || got.Control.Seq <= control(in.before[id]) {
+		return false, nil
+	}
+	missing, err := x.missing(ctx, id)
+	return len(missing) > 0, err
 }
 
 func forControl(w threads.Waiting) bool { return w.For.LogID == threads.ControlLog && w.For.Seq > 0 }

@@ -301,6 +301,11 @@ var actions = []action{
 // act has something happen.
 func (w *world) act() {
 	w.retry()
+	w.happen(actions)
+}
+
+// happen has one of the actions happen.
+func (w *world) happen(actions []action) {
 	total := 0
 	for _, a := range actions {
 		total += a.weight

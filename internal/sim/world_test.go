@@ -21,6 +21,7 @@ import (
 type world struct {
 	t      testing.TB
 	seed   uint64
+	rerun  string // the test that runs the seed again
 	rng    *rand.Rand
 	now    time.Time
 	latest time.Time // that any clock ever showed
@@ -65,7 +66,7 @@ func newWorld(t testing.TB, seed uint64) *world {
 // emptyWorld has no servers yet.
 func emptyWorld(t testing.TB, seed uint64) *world {
 	w := &world{
-		t: t, seed: seed, rng: rand.New(rand.NewPCG(seed, 1)), now: start, dir: scratch(t), counts: &counts{},
+		t: t, seed: seed, rerun: "Simulation", rng: rand.New(rand.NewPCG(seed, 1)), now: start, dir: scratch(t), counts: &counts{},
 	}
 	w.empty = emptyDatabase(t)
 	w.net = &network{seed: seed, counts: w.counts, nodes: map[string]*node{}, cut: map[[2]string]bool{}, dice: map[string]*rand.Rand{}, hear: w.overhear}
@@ -145,8 +146,8 @@ func (w *world) must(err error) {
 func (w *world) fail(format string, args ...any) {
 	w.t.Helper()
 	trail := w.trail[max(0, len(w.trail)-40):]
-	w.t.Fatalf("seed %d: %s\nlast of all that happened:\n%s\nagain: go test ./internal/sim -run Simulation -args -sim.seed=%d",
-		w.seed, fmt.Sprintf(format, args...), strings.Join(trail, "\n"), w.seed)
+	w.t.Fatalf("seed %d: %s\nlast of all that happened:\n%s\nagain: go test ./internal/sim -run %s -args -sim.seed=%d",
+		w.seed, fmt.Sprintf(format, args...), strings.Join(trail, "\n"), w.rerun, w.seed)
 }
 
 func (w *world) note(format string, args ...any) {
