@@ -5,6 +5,7 @@ import (
 	"context"
 	"flag"
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -57,13 +58,19 @@ func newLiving(t testing.TB, seed uint64) *living {
 	w.net.faults = faults{}
 	l := &living{world: w, chores: w.now}
 	for _, n := range w.nodes {
-		couriers, err := n.exchange.Couriers(context.Background())
-		w.must(err)
-		for _, c := range couriers {
-			l.steps = append(l.steps, &called{courier: c, node: n, due: w.now})
-		}
+		l.follow(n)
 	}
 	return l
+}
+
+// follow has a server's steps called that has just started.
+func (l *living) follow(n *node) {
+	l.steps = slices.DeleteFunc(l.steps, func(s *called) bool { return s.node == n })
+	couriers, err := n.exchange.Couriers(context.Background())
+	l.must(err)
+	for _, c := range couriers {
+		l.steps = append(l.steps, &called{courier: c, node: n, due: l.now})
+	}
 }
 
 // wake has everything due whose server committed, or was left a hint.
@@ -88,7 +95,7 @@ func (l *living) live(until time.Time) {
 		l.wake()
 		next := l.chores
 		for _, s := range l.steps {
-			if s.due.Before(next) {
+			if s.node.up() && s.due.Before(next) {
 				next = s.due
 			}
 		}
@@ -100,7 +107,7 @@ func (l *living) live(until time.Time) {
 			l.now = next
 		}
 		for _, s := range l.steps {
-			if !s.due.After(l.now) {
+			if s.node.up() && !s.due.After(l.now) {
 				l.call(s)
 			}
 		}
@@ -123,6 +130,9 @@ func (l *living) call(s *called) {
 func (l *living) doChores() {
 	ctx := context.Background()
 	for _, n := range l.nodes {
+		if !n.up() {
+			continue
+		}
 		_, err := n.exchange.Couriers(ctx) // it takes note of newcomers
 		l.must(err)
 		l.must(n.journal.Settle(ctx, l.now, time.Hour))
