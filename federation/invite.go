@@ -226,7 +226,7 @@ func (c *Courier) correspond(ctx context.Context) error {
 		{threads.InvitationIn, threads.InvitationDeclined, c.writeRefusal},
 	} {
 		err := c.each(ctx, letter.direction, letter.state, func(i threads.Invitation) error {
-			return c.putOff(i, letter.write(ctx, i))
+			return c.shelve(i, letter.write(ctx, i))
 		})
 		if err != nil {
 			return err
@@ -236,9 +236,9 @@ func (c *Courier) correspond(ctx context.Context) error {
 	return nil
 }
 
-// putOff leaves a letter that the server answers and does not take now until the next comparison:
+// shelve leaves a letter that the server answers and does not take now until the next comparison:
 // nothing else that there is to do for the server waits for it.
-func (c *Courier) putOff(i threads.Invitation, err error) error {
+func (c *Courier) shelve(i threads.Invitation, err error) error {
 	var refused *Problem
 	if !errors.As(err, &refused) {
 		return err
