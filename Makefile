@@ -93,7 +93,7 @@ disk:
 
 # A real server besieged from outside: slow, many and malformed connections, and what is left for others.
 bounds:
-	$(PROCESSES) -run 'TestWhoIsSlow|TestStrangersLeave|TestFloodsOfFrames' -args -process.bounds
+	$(PROCESSES) -run 'TestWhoIsSlow|TestStrangersLeave|TestFloodsOfFrames|TestAFloodOfEvents' -args -process.bounds
 
 # A database's primary killed under load and its synchronous standby promoted, FAILOVERS times.
 FAILOVERS ?= 100
