@@ -23,6 +23,9 @@ func (c *Courier) compare(ctx context.Context, now time.Time) error {
 	for bucket, channels := range mine {
 		request.Buckets[bucket] = bucketSum(channels)
 	}
+	if request.Doubt, err = c.x.forgetful(ctx, len(mine) > 0); err != nil {
+		return fmt.Errorf("look for doubts: %w", err)
+	}
 	var answer digestAnswer
 	if err := c.x.askJSON(ctx, c.name, digestPath, request, &answer); err != nil {
 		c.suspected, c.apart = 0, false // it is not what we push that it cannot take
@@ -32,6 +35,11 @@ func (c *Courier) compare(ctx context.Context, now time.Time) error {
 	lost := 0
 	for _, id := range unequal(mine, answer.Buckets, c.anew) {
 		if err := c.differs(ctx, id, answer.Busy, &lost, now); err != nil {
+			return err
+		}
+	}
+	if request.Doubt {
+		if err := c.recollect(ctx, answer.Former, &lost, now); err != nil {
 			return err
 		}
 	}

@@ -93,6 +93,16 @@ func (x *Exchange) sums(ctx context.Context, server string, keys []ed25519.Publi
 	}
 }
 
+// listed are the channels of some sums, by id.
+func listed(sums map[string]map[threads.Hash]string) []threads.Hash {
+	var ids []threads.Hash
+	for _, channels := range sums {
+		ids = append(ids, slices.Collect(maps.Keys(channels))...)
+	}
+	slices.Sort(ids)
+	return ids
+}
+
 // bucketSum is the sum over a bucket's channels, the one on which both sides agree when they agree on
 // all of them.
 func bucketSum(channels map[threads.Hash]string) string {
@@ -123,6 +133,11 @@ func (x *Exchange) answerDigest(ctx context.Context, from caller) (reply, error)
 	for bucket := range request.Buckets {
 		if len(bucket) == 2 && mine[bucket] == nil {
 			answer.Buckets[bucket] = map[threads.Hash]string{}
+		}
+	}
+	if request.Doubt {
+		if answer.Former, err = x.former(ctx, from); err != nil {
+			return reply{}, err
 		}
 	}
 	return answerJSON(answer)

@@ -16,6 +16,7 @@ type doubts struct {
 	mu         sync.Mutex
 	answered   map[threads.Hash]map[string]bool // who delivered all that it holds of the channel
 	since      map[threads.Hash]time.Time       // when a channel was first looked at
+	spoke      map[string]time.Time             // when a server was asked last what it holds though it was removed, and had nothing left
 	givenUp    map[string]bool                  // servers that an administrator no longer waits for
 	relearning map[threads.Hash]bool            // channels that this server was in before it lost them
 }
@@ -23,7 +24,7 @@ type doubts struct {
 func newDoubts() doubts {
 	return doubts{
 		answered: map[threads.Hash]map[string]bool{}, since: map[threads.Hash]time.Time{},
-		givenUp: map[string]bool{}, relearning: map[threads.Hash]bool{},
+		spoke: map[string]time.Time{}, givenUp: map[string]bool{}, relearning: map[threads.Hash]bool{},
 	}
 }
 
@@ -53,9 +54,21 @@ func (d *doubts) heed(server string, h Hint) {
 	if h.GivenUp {
 		d.givenUp[server] = true
 	}
+	if !h.Spoke.IsZero() {
+		d.spoke[server] = h.Spoke
+	}
 	if h.Relearned != "" {
 		d.relearning[h.Relearned] = true
 	}
+}
+
+// heard reports whether a server that is no member of a channel has, since nothing that this one sent
+// before can be on its way, given what it holds of it, or is not waited for.
+func (d *doubts) heard(channel threads.Hash, server string, now time.Time) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	spoke := d.spoke[server]
+	return d.givenUp[server] || d.answered[channel][server] || !spoke.Before(d.since[channel].Add(inFlight)) && !spoke.After(now)
 }
 
 // heed takes up at every node what concerns doubts.
@@ -91,6 +104,7 @@ func (x *Exchange) Doubted() {
 	defer x.doubts.mu.Unlock()
 	clear(x.doubts.answered)
 	clear(x.doubts.since)
+	clear(x.doubts.spoke)
 }
 
 // Awaited names the member servers of a channel that have not delivered yet what
@@ -161,6 +175,9 @@ func (x *Exchange) settleDoubt(ctx context.Context, id threads.Hash, now time.Ti
 			return err
 		}
 	}
+	if unheard, err := x.unheard(ctx, ch, now); unheard || err != nil {
+		return err
+	}
 	if err := x.Journal.Prove(ctx, id); err != nil {
 		return fmt.Errorf("prove channel %s: %w", id, err)
 	}
@@ -180,13 +197,19 @@ func (x *Exchange) knowsNobody(ctx context.Context) (bool, error) {
 	return len(partners) == 0, err
 }
 
-// gaveAll takes note, of a channel in doubt, that a member server was asked
-// and that nothing it holds of this server's own logs is missing here.
-func (c *Courier) gaveAll(ctx context.Context, ch *threads.Channel, t pulledChannel, now time.Time) error {
-	if !ch.InDoubt() || t.Code != "" || c.x.doubts.has(ch.ID, c.name) || !ch.IsMember(c.name) {
+// gaveAll takes note, of a channel in doubt, that a server was asked and that nothing it holds of this
+// server's own logs is missing here; of one that is no member, or says that it was removed, that it
+// gives no more of the control log than it did.
+func (c *Courier) gaveAll(ctx context.Context, ch *threads.Channel, t pulledChannel, got *threads.ChannelAnswer, now time.Time) error {
+	if !ch.InDoubt() || c.x.doubts.has(ch.ID, c.name) || c.x.doubts.age(ch.ID, now) < inFlight {
 		return nil
 	}
-	if c.x.doubts.age(ch.ID, now) < inFlight || t.Control.Number > ch.Control.Seq || lacksOwn(ch, t.standing, c.x.Server) || slices.ContainsFunc(t.Waiting, func(w wireWaiting) bool { return w.Origin == c.x.Server }) {
+	switch member := ch.IsMember(c.name); {
+	case member && t.Code == "":
+		if t.Control.Number > ch.Control.Seq || lacksOwn(ch, t.standing, c.x.Server) || slices.ContainsFunc(t.Waiting, func(w wireWaiting) bool { return w.Origin == c.x.Server }) {
+			return nil
+		}
+	case member && t.Code != pullRemoved, ch.Host != c.x.Server, t.More && got != nil && len(got.Taken) > 0:
 		return nil
 	}
 	c.x.heed(c.name, Hint{Gave: ch.ID})

@@ -247,6 +247,11 @@ func (c *Courier) pulled(ctx context.Context, w *want, t pulledChannel, got *thr
 	if err != nil {
 		return fmt.Errorf("load channel %s: %w", t.Channel, err)
 	}
+	if ch != nil {
+		if err := c.gaveAll(ctx, ch, t, got, now); err != nil {
+			return err
+		}
+	}
 	if ch == nil || t.Code == pullRemoved && !t.More {
 		delete(c.wants, t.Channel)
 		return nil
@@ -273,9 +278,6 @@ func (c *Courier) pulled(ctx context.Context, w *want, t pulledChannel, got *thr
 		if err := c.rewind(ctx, t.standing, now); err != nil {
 			return err
 		}
-	}
-	if err := c.gaveAll(ctx, ch, t, now); err != nil {
-		return err
 	}
 	lag := behind(ch, t.standing)
 	if w.later = nil; !restored(ch) {

@@ -33,6 +33,8 @@ type crowd struct {
 	names []string
 }
 
+func (c *crowd) InDoubt(context.Context, threads.Hash, int) ([]threads.Hash, error) { return nil, nil }
+
 func (c *crowd) Servers(context.Context) ([]string, error) { return nil, nil }
 
 func (c *crowd) ChannelsWith(context.Context, string, threads.Hash, int) ([]threads.Hash, error) {

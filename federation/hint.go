@@ -31,10 +31,12 @@ type Hint struct {
 	// Heard is when the server made a request.
 	Heard time.Time `json:"heard,omitzero"`
 	// For every node: the server Gave all that it holds of a channel in doubt, or is GivenUp; a
-	// channel that had been lost is Relearned of it.
+	// channel that had been lost is Relearned of it. At Spoke it had nothing left to give of channels
+	// that this server hosts and had removed it from.
 	Gave      threads.Hash `json:"gave,omitempty"`
 	GivenUp   bool         `json:"given_up,omitempty"`
 	Relearned threads.Hash `json:"relearned,omitempty"`
+	Spoke     time.Time    `json:"spoke,omitzero"`
 }
 
 // heardEvery is how often another node is told at most that a server made a request.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -47,15 +48,16 @@ func (x *Exchange) invite(ctx context.Context, i threads.Invitation) (threads.In
 	}
 	i.Direction, i.Host, i.State = threads.InvitationOut, x.Server, threads.InvitationPending
 	i.Name, i.Purpose = ch.Settings.Name, ch.Settings.Purpose
-	return x.keepOffer(ctx, i)
+	return x.keepOffer(ctx, ch, i)
 }
 
 // maxOffers is how often one person can be offered one channel.
 const maxOffers = 100
 
 // keepOffer keeps an invitation, or finds the one that is still open, or that was answered since this
-// one was ordered: then the order is a repeated one.
-func (x *Exchange) keepOffer(ctx context.Context, i threads.Invitation) (threads.Invitation, error) {
+// one was ordered: then the order is a repeated one. What was offered before this server lost its
+// invitations, and accepted, is not offered again: nobody would hear of it.
+func (x *Exchange) keepOffer(ctx context.Context, ch *threads.Channel, i threads.Invitation) (threads.Invitation, error) {
 	_, server, _ := strings.Cut(i.Address, "@")
 	if server == x.Server {
 		p, err := x.localPerson(ctx, i.Address)
@@ -66,6 +68,9 @@ func (x *Exchange) keepOffer(ctx context.Context, i threads.Invitation) (threads
 	}
 	for n := range maxOffers {
 		i.ID, i.Offer = x.NewID(), threads.HashOf(fmt.Appendf(nil, "%s %s %d", i.Channel, i.Address, n))
+		if _, err := x.Invitations.InvitationByOffer(ctx, i.Direction, i.Host, i.Offer); isNotFound(err) && accepted(ch, i.Offer) {
+			continue
+		}
 		kept, err := x.Invitations.AddInvitation(ctx, i)
 		if err != nil {
 			return i, err
@@ -76,6 +81,11 @@ func (x *Exchange) keepOffer(ctx context.Context, i threads.Invitation) (threads
 		}
 	}
 	return i, threads.Refuse(threads.TooMany, "too_many_invitations", "/address", "was invited too often")
+}
+
+// accepted reports whether an offer led to a control event.
+func accepted(ch *threads.Channel, offer string) bool {
+	return slices.ContainsFunc(ch.Admissions(), func(a threads.Admitted) bool { return ch.Requested(a.Server, offer) > 0 })
 }
 
 func mayInvite(ch *threads.Channel, actor string, role threads.Role) error {

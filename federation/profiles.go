@@ -58,15 +58,20 @@ func (x *Exchange) answerProfiles(ctx context.Context, from caller) (reply, erro
 	if len(request.People) > maxProfiles {
 		return reply{}, refuseExchange(http.StatusRequestEntityTooLarge, "too_many_people", fmt.Sprintf("at most %d people can be asked about at a time", maxProfiles))
 	}
-	shared, err := x.sums(ctx, from.name, from.keys)
+	sums, err := x.sums(ctx, from.name, from.keys)
 	if err != nil {
 		return reply{}, err
 	}
+	shared := listed(sums)
 	visible, err := x.peopleOf(ctx, x.Server, shared)
 	if err != nil {
 		return reply{}, err
 	}
-	theirs, err := x.peopleOf(ctx, from.name, shared)
+	former, err := x.endedWith(ctx, from.name, from.keys, from.name, x.Server)
+	if err != nil {
+		return reply{}, err
+	}
+	theirs, err := x.peopleOf(ctx, from.name, append(shared, former...))
 	if err != nil {
 		return reply{}, err
 	}
@@ -119,18 +124,16 @@ func (x *Exchange) signProfile(p threads.PersonRecord) (signedProfile, error) {
 }
 
 // peopleOf are the members that a server has in some channels.
-func (x *Exchange) peopleOf(ctx context.Context, server string, channels map[string]map[threads.Hash]string) (map[string]bool, error) {
+func (x *Exchange) peopleOf(ctx context.Context, server string, channels []threads.Hash) (map[string]bool, error) {
 	people := map[string]bool{}
-	for _, bucket := range channels {
-		for id := range bucket {
-			ch, err := x.Journal.Channel(ctx, id)
-			if err != nil {
-				return nil, fmt.Errorf("load channel %s: %w", id, err)
-			}
-			for _, p := range ch.People() {
-				if threads.ServerOf(p.ID) == server {
-					people[p.ID] = true
-				}
+	for _, id := range channels {
+		ch, err := x.Journal.Channel(ctx, id)
+		if err != nil {
+			return nil, fmt.Errorf("load channel %s: %w", id, err)
+		}
+		for _, p := range ch.People() {
+			if threads.ServerOf(p.ID) == server {
+				people[p.ID] = true
 			}
 		}
 	}
@@ -150,11 +153,11 @@ func (c *Courier) learnProfiles(ctx context.Context, now time.Time) error {
 	if now.Before(c.people) {
 		return nil
 	}
-	shared, err := c.x.sums(ctx, c.name, nil)
+	sums, err := c.x.sums(ctx, c.name, nil)
 	if err != nil {
 		return err
 	}
-	people, err := c.x.peopleOf(ctx, c.name, shared)
+	people, err := c.x.peopleOf(ctx, c.name, listed(sums))
 	if err != nil {
 		return err
 	}
@@ -166,7 +169,7 @@ func (c *Courier) learnProfiles(ctx context.Context, now time.Time) error {
 		}
 		lacking = lacking || some
 	}
-	if err := c.askOwnProfiles(ctx, shared); err != nil {
+	if err := c.askOwnProfiles(ctx, listed(sums)); err != nil {
 		return err
 	}
 	c.people = now.Add(c.x.spread(profilesEvery))
@@ -179,8 +182,12 @@ func (c *Courier) learnProfiles(ctx context.Context, now time.Time) error {
 
 // askOwnProfiles asks for those of this server's own people of whom only the id is known: they had
 // accounts here before this server lost them.
-func (c *Courier) askOwnProfiles(ctx context.Context, shared map[string]map[threads.Hash]string) error {
-	own, err := c.x.peopleOf(ctx, c.x.Server, shared)
+func (c *Courier) askOwnProfiles(ctx context.Context, shared []threads.Hash) error {
+	former, err := c.x.endedWith(ctx, c.name, nil, c.x.Server, c.name)
+	if err != nil {
+		return err
+	}
+	own, err := c.x.peopleOf(ctx, c.x.Server, append(shared, former...))
 	if err != nil {
 		return err
 	}

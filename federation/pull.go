@@ -119,6 +119,12 @@ func (x *Exchange) serve(ctx context.Context, from caller, asked pullChannel, p 
 	if asked.Admission {
 		return out, s.admission(ctx)
 	}
+	if cameApart(ch, from.name, x.Server) {
+		out.Code = pullRemoved
+		err := s.control(ctx, ch.Control.Seq)
+		out.Control, out.More = wireControl{ch.Control.Seq, ch.Control.Hash}, p.full
+		return out, err
+	}
 	if asked.Waiting {
 		if out.Waiting, err = x.waitingHere(ctx, id, from.now); err != nil {
 			return out, err

@@ -224,11 +224,12 @@ func (x *Exchange) membersChanged(ctx context.Context, id threads.Hash, before *
 }
 
 // screen leaves out the events of channels about which this key may say nothing: a removed server's,
-// those of a channel that knows the sender by another key, and control events that make known a key
-// which contradicts a pinned one: their channel goes no further here until an administrator looked. What
-// servers wrote that have brought as many events as they may comes later.
+// but for what it gives back of a control log in doubt, those of a channel that knows the sender by
+// another key, and control events that make known a key which contradicts a pinned one: their channel
+// goes no further here until an administrator looked. What servers wrote that have brought as many
+// events as they may comes later.
 func (x *Exchange) screen(ctx context.Context, from caller, in brought, out *taken) (events []*threads.Event, index []int, err error) {
-	verdicts := map[threads.Hash]string{}
+	verdicts, back := map[threads.Hash]string{}, map[threads.Hash]int64{}
 	for i, e := range in.Events {
 		id := e.Channel()
 		code, known := verdicts[id]
@@ -240,6 +241,12 @@ func (x *Exchange) screen(ctx context.Context, from caller, in brought, out *tak
 			code = mayBring(ch, from)
 			out.before[id] = ch
 			verdicts[id] = code
+			if code == threads.RefusedRemoved {
+				back[id] = regained(ch, from.name, in.Events)
+			}
+		}
+		if e.Header.Log == threads.LogControl && e.Header.Seq <= back[id] {
+			code = ""
 		}
 		detail := "your server may not send this channel's events"
 		if code == "" && e.Header.Seq > control(out.before[id]) {

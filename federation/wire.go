@@ -166,12 +166,15 @@ type pulledChannel struct {
 
 // digestRequest and digestAnswer compare all shared channels at once.
 type digestRequest struct {
-	Buckets map[string]string `json:"buckets"` // bucket, two hexadecimal digits → sum
+	Buckets map[string]string `json:"buckets"`         // bucket, two hexadecimal digits → sum
+	Doubt   bool              `json:"doubt,omitempty"` // the asker may have lost control events that it wrote
 }
 
 type digestAnswer struct {
 	Buckets map[string]map[threads.Hash]string `json:"buckets,omitempty"` // unequal ones: channel → sum
 	Busy    []threads.Hash                     `json:"busy,omitempty"`    // being pushed to the asker right now
+	// Former are channels that the asker hosts and removed the answerer from, where it is in doubt.
+	Former []standing `json:"former,omitempty"`
 }
 
 // decodeBody reads a body of an exchange strictly: one JSON value of the I-JSON subset that events

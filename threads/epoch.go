@@ -1,6 +1,9 @@
 package threads
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // Doubt says whether a server may go on in a log of its own (protocol.md §7).
 // It is about the copy held here and never leaves it.
@@ -72,18 +75,31 @@ func (c *Channel) DoubtOwn(server string) {
 }
 
 // Prove ends the doubts that every member server's answer settles. A log of which
-// the control log names more than came back is left: its places are taken.
+// the control log names more than came back is left: its places are taken. So they
+// may be where a server was removed after what is held of the log: it may have
+// more, and gives back nothing but the control log.
 func (c *Channel) Prove() {
 	for id, l := range c.Logs {
 		if l.Doubt != Doubtful {
 			continue
 		}
 		l.Doubt = Sure
-		if _, lost := c.finalFrom(Ref{id, l.Seq + 1}); lost {
+		if _, lost := c.finalFrom(Ref{id, l.Seq + 1}); lost || c.removedAfter(l.Control) {
 			l.Doubt = Left
 		}
 	}
 	c.ControlDoubt = Sure
+}
+
+// removedAfter reports whether a server was removed by a control event after that
+// number.
+func (c *Channel) removedAfter(number int64) bool {
+	for _, m := range c.servers {
+		if slices.ContainsFunc(m.admissions, func(a admission) bool { return a.removed > number }) {
+			return true
+		}
+	}
+	return false
 }
 
 // InDoubt reports whether this server waits for member servers to deliver what

@@ -145,3 +145,15 @@ func TestAHostInDoubtAppendsNothingToTheControlLog(t *testing.T) {
 	c.Prove()
 	kobo.must(c, ana, ChangeSettings{Channel: c.ID, Settings: Settings{Name: "Renamed"}})
 }
+
+func TestALogIsLeftOfWhichAServerThatWasRemovedSinceMayHoldMore(t *testing.T) {
+	kobo, _, c, _ := writing(t)
+	ana := kobo.person("ana")
+	first := kobo.must(c, ana, StartThread{Channel: c.ID, Content: title("Pump")})[0]
+	kobo.must(c, ana, RemoveServer{Channel: c.ID, Server: "havel.example"})
+	c.DoubtOwn("kobo.example")
+	c.Prove()
+	if next := kobo.must(c, ana, StartThread{Channel: c.ID, Content: title("Crane")})[0]; next.Header.Epoch == first.Header.Epoch {
+		t.Errorf("it goes on at %d, where the removed server may hold another event", next.Header.Seq)
+	}
+}
