@@ -116,7 +116,7 @@ deep:
 FUZZ ?= 5m
 fuzz:
 	@set -e; grep -ro '^func Fuzz[A-Za-z]*' --include='*_test.go' . | sort | sed 's/:func / /' | while read -r file target; do \
-		go test "$$(dirname "$$file")" -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZ) </dev/null; done
+		go test "$$(dirname "$$file")" -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZ) -fuzzminimizetime 100x </dev/null; done
 
 # The program built twice, from copies of the present commit in folders of other names and depths: the same bytes,
 # whose bill of materials names every module that Go finds in them.
