@@ -111,6 +111,12 @@ DEEP_DIR ?= $(CURDIR)/.deep
 deep:
 	$(PROCESSES) -run TestADeepChannel -args -process.deep=$(EVENTS) -process.deepdir=$(DEEP_DIR)
 
+# SEARCHES made-up search strings on both databases, and injections in every parameter and path.
+SEARCHES ?= 100000
+.PHONY: injection
+injection:
+	$(PROCESSES) -run TestWhatIsSearchedFor -args -injection.searches=$(SEARCHES)
+
 # Everything that reads what others wrote, given made-up input for FUZZ each: nothing may fail, take more than
 # a second or more than 64 MiB. Go keeps what it found worth keeping in its cache, and goes on from there.
 FUZZ ?= 5m

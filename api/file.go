@@ -324,7 +324,7 @@ func (m *movingWriter) WriteHeader(status int) {
 		m.ResponseWriter.WriteHeader(status)
 		return
 	}
-	for _, name := range []string{"Content-Disposition", "Content-Security-Policy", "Content-Length", "ETag"} {
+	for _, name := range []string{"Content-Disposition", "Content-Length", "ETag"} {
 		m.Header().Del(name)
 	}
 	writeProblem(m.ResponseWriter, m.r, refusal(status, "range", "the file has no such range; Content-Range tells its size"))

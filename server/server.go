@@ -167,14 +167,18 @@ func (s *Server) public() http.Handler {
 	mux.Handle("/.well-known/meridian", partners)
 	mux.Handle("/federation/v1/", partners)
 	mux.Handle("GET /{$}", http.RedirectHandler("/api/v1/docs", http.StatusFound)) // who comes by with a browser
-	return s.dated(mux)
+	return s.plain(mux)
 }
 
-// dated gives answers the Date of the server's clock: partners measure by it how
-// far their clocks are apart.
-func (s *Server) dated(h http.Handler) http.Handler {
+// plain has every answer taken by a browser for what it says it is, and allowed
+// nothing, unless the answer itself says more; and gives it the Date of the
+// server's clock: partners measure by it how far their clocks are apart.
+func (s *Server) plain(h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set("Date", s.clock().UTC().Format(http.TimeFormat))
+		header := w.Header()
+		header.Set("Date", s.clock().UTC().Format(http.TimeFormat))
+		header.Set("X-Content-Type-Options", "nosniff")
+		header.Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'; sandbox")
 		h.ServeHTTP(w, r)
 	})
 }

@@ -102,7 +102,8 @@ func FuzzRequests(f *testing.F) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if request.URL.RawQuery = query; request.URL.Path == "" || strings.ContainsAny(query, " \x00\r\n\t") {
+		odd := func(r rune) bool { return r <= ' ' || r == 0x7f }
+		if request.URL.RawQuery = query; request.URL.Path == "" || strings.ContainsFunc(query, odd) {
 			return // is no request
 		}
 		request.Header.Set("Authorization", "Bearer "+s.ana)
