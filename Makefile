@@ -1,4 +1,4 @@
-.PHONY: outages orders proxies run check lint test race bench sim import replay kill nodes failover removal powercut disk bounds migrate deep week fuzz reproducible
+.PHONY: outages orders proxies run check lint test race bench sim import replay kill nodes failover removal powercut disk bounds migrate deep week fuzz reproducible upgrade
 
 # What a newcomer runs first: two organisations in conversation on this machine.
 run:
@@ -74,6 +74,11 @@ nodes:
 # each kind of database.
 migrate:
 	$(PROCESSES) -run TestAMigrationThatIsKilled -args -process.migrations=$(KILLS)
+
+# Three servers under load brought from an earlier program to this one, one by one: FROM=COMMIT.
+FROM ?= HEAD~150
+upgrade:
+	$(PROCESSES) -run TestARollingUpgrade -args -process.upgrade=$(FROM)
 
 # A server and a person removed while cut off.
 removal:

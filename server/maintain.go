@@ -31,6 +31,20 @@ func (s *Server) rebuild(ctx context.Context, _ struct{}) (Rebuilt, error) {
 	return done, err
 }
 
+// derive has events take effect that an earlier version of the program kept
+// without knowing them. Where that cannot be, because the journal is damaged, the
+// server serves what it has, and tries again at its next start.
+func (s *Server) derive(ctx context.Context) {
+	begun := s.clock()
+	anew, err := s.store.Derive(ctx)
+	switch {
+	case err != nil:
+		s.log.Error("what an earlier version derived from events was not made anew; look at what meridian verify says", "error", err)
+	case anew:
+		s.log.Info("what an earlier version derived from events was made anew", "took", s.clock().Sub(begun))
+	}
+}
+
 // Verified is the answer of verify.
 type Verified struct {
 	Events int64         `json:"events"` // looked at

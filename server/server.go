@@ -83,6 +83,7 @@ func New(ctx context.Context, o Options) (*Server, error) {
 	if err := s.store.Join(ctx); err != nil {
 		return nil, errors.Join(fmt.Errorf("database: %w", err), s.Close())
 	}
+	s.derive(ctx)
 	if err := s.build(keys, o.Version); err != nil {
 		return nil, errors.Join(err, s.Close())
 	}

@@ -143,9 +143,8 @@ func (h *house) dataDir() string {
 	return ""
 }
 
-// holding counts the texts that stand in events of the house's database, where nothing is asked of the
-// program.
-func (h *house) holding(words map[string]string) (n int) {
+// database opens the house's database beside the program, to look at it.
+func (h *house) database() (db *sql.DB, postgres bool) {
 	h.t.Helper()
 	driver, source := "sqlite", "file:"+filepath.Join(h.dataDir(), "meridian.db")+"?_pragma=query_only(1)&_pragma=busy_timeout(10000)"
 	for _, setting := range h.env {
@@ -153,15 +152,22 @@ func (h *house) holding(words map[string]string) (n int) {
 			driver, source = "postgres", at
 		}
 	}
-	query := "select count(*) from event where instr(content, cast(? as blob)) > 0"
-	if driver == "postgres" {
-		query = "select count(*) from event where position(convert_to($1, 'UTF8') in content) > 0"
-	}
 	db, err := sql.Open(driver, source)
 	if err != nil {
 		h.t.Fatal(err)
 	}
+	return db, driver == "postgres"
+}
+
+// holding counts the texts that stand in events of the house's database.
+func (h *house) holding(words map[string]string) (n int) {
+	h.t.Helper()
+	db, postgres := h.database()
 	defer db.Close()
+	query := "select count(*) from event where instr(content, cast(? as blob)) > 0"
+	if postgres {
+		query = "select count(*) from event where position(convert_to($1, 'UTF8') in content) > 0"
+	}
 	for _, word := range words {
 		var found int
 		if err := db.QueryRow(query, word).Scan(&found); err != nil {

@@ -57,6 +57,7 @@ type house struct {
 	admin   string // http://HOST:PORT of readiness
 	dir     string
 	env     []string
+	built   string   // the program's path; "" for the one built of this tree
 	under   []string // what the program is run by, with its arguments; nil where nothing is between
 	front   *front   // between it and its partners; nil where they reach it directly
 	owner   person   // the administrator
@@ -169,9 +170,17 @@ func environment(settings ...string) []string {
 	return append(env, settings...)
 }
 
+// program is what the house runs.
+func (h *house) program() (string, error) {
+	if h.built != "" {
+		return h.built, nil
+	}
+	return program()
+}
+
 // run has the command line do something for the house.
 func (h *house) run(input string, arguments ...string) (out []byte, err error) {
-	path, err := program()
+	path, err := h.program()
 	if err != nil {
 		return nil, err
 	}
@@ -214,7 +223,7 @@ func (h *house) start() time.Duration {
 // ended with the thread that started it.
 func (h *house) launch() {
 	h.t.Helper()
-	path, err := program()
+	path, err := h.program()
 	if err != nil {
 		h.t.Fatal(err)
 	}

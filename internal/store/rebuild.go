@@ -9,6 +9,25 @@ import (
 	"meridian/threads/journal"
 )
 
+// derivation is the version of what this program derives from events. It grows
+// with every type of event, or member of a content, that takes effect here and
+// had none before: an earlier program kept such events as they came and did
+// nothing of what they say.
+const derivation = 1
+
+// Derive makes all that is derived from the journal anew where an earlier version
+// of the program made it, and reports whether it did.
+func (s *Store) Derive(ctx context.Context) (anew bool, err error) {
+	var made int64
+	if err := s.one(ctx, &made, "select coalesce(max(version), 0) from derived"); err != nil {
+		return false, fmt.Errorf("read which program derived what is derived: %w", err)
+	}
+	if made >= derivation {
+		return false, nil
+	}
+	return true, s.Rebuild(ctx, func(int64) {})
+}
+
 // rebuildPage is how many events are replayed before what they refer to is settled.
 const rebuildPage = 500
 
@@ -29,6 +48,11 @@ func (s *Store) Rebuild(ctx context.Context, progress func(pos int64)) error {
 			if more = len(page) > 0; more {
 				after = page[len(page)-1].Pos
 				progress(after)
+			}
+		}
+		for _, statement := range []string{"delete from derived", fmt.Sprintf("insert into derived (version) values (%d)", derivation)} {
+			if err := t.exec(statement); err != nil {
+				return err
 			}
 		}
 		return t.exec(`delete from file where not exists (
