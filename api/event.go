@@ -19,7 +19,7 @@ import (
 // thing as it is after it, enough to show it without a further request.
 type Event struct {
 	Cursor string    `json:"cursor" doc:"Its place in the order in which this server stored everything; good for 30 days."`
-	Type   string    `json:"type" doc:"Of the event, like message.posted, which comes again when the text or a file of a message arrives late; message.delivery when it changed which partner has a message of yours, told to clients that are open then and not again; resync when the cursor is too old: read everything anew and go on from here."`
+	Type   string    `json:"type" doc:"Of the event, like message.posted, which comes again when the text or a file of a message arrives late; message.delivery when it changed which partner has a message of yours, told to clients that are open then and not again; event.unsupported for what a newer program wrote, which this one keeps and does not understand; resync when the cursor is too old: read everything anew and go on from here."`
 	At     time.Time `json:"at"`
 	Data   EventData `json:"data"`
 	Notify bool      `json:"notify" doc:"Whether to draw the person's attention to it now."`
@@ -33,7 +33,7 @@ func (EventData) Schema(r huma.Registry) *huma.Schema {
 	s := &huma.Schema{Description: "By type: message.delivery what became of a message of yours at a partner, other message.* and reaction.set the message, thread.* the thread, channel.* the channel, " +
 		"member.* the member, server.removed the server, person.erased who was erased, resync nothing."}
 	s.AnyOf = []*huma.Schema{
-		schemaIn[Message](r), schemaIn[Thread](r), schemaIn[Channel](r), schemaIn[MemberChange](r), schemaIn[ServerChange](r), schemaIn[PersonErased](r), schemaIn[DeliveryChange](r), schemaIn[Nothing](r),
+		schemaIn[Message](r), schemaIn[Thread](r), schemaIn[Channel](r), schemaIn[MemberChange](r), schemaIn[ServerChange](r), schemaIn[PersonErased](r), schemaIn[Unsupported](r), schemaIn[DeliveryChange](r), schemaIn[Nothing](r),
 	}
 	return s
 }
@@ -50,6 +50,19 @@ type ServerChange struct {
 	Channel string `json:"channel"`
 	Server  string `json:"server"`
 }
+
+// Unsupported is the data of event.unsupported: something was written that a newer
+// program than this server's has a word for. It is kept as it came, and takes
+// effect once this server is brought up to date.
+type Unsupported struct {
+	Channel string `json:"channel"`
+	ID      string `json:"id" doc:"Of the event."`
+	Kind    string `json:"kind" doc:"The type that is not known here."`
+	Person  string `json:"person" doc:"Id of whoever wrote it."`
+}
+
+// eventUnsupported stands for events of types that are not known here.
+const eventUnsupported = "event.unsupported"
 
 // PersonErased is the data of person.erased: what is kept of the channel has to
 // be read anew.
@@ -159,6 +172,10 @@ func (c encoder) data(ctx context.Context, entry threads.Entry, i *item) (any, e
 		return c.member(ctx, e, i)
 	case threads.TypeServerRemoved:
 		return ServerChange{Channel: i.channel, Server: content(e).text("server")}, nil
+	}
+	if threads.TypeOf(e.Header.Type).Name == "" {
+		i.kind = eventUnsupported
+		return Unsupported{Channel: i.channel, ID: e.ID, Kind: e.Header.Type, Person: e.Header.Actor}, nil
 	}
 	return nil, nil
 }

@@ -20,6 +20,7 @@ const pingTimeout = 3 * time.Second
 type health struct {
 	ready atomic.Bool // listening and not stopping
 	ping  func(context.Context) error
+	key   func() error             // that this node may sign nothing
 	warn  func() map[string]string // what needs an operator, though it serves
 	stuck atomic.Bool              // the last try to write failed
 	doubt chan struct{}            // holds a value when something was not stored
@@ -39,6 +40,9 @@ func (h *health) check(ctx context.Context) map[string]string {
 		amiss["database"] = "does not answer; look at the server's log and the database"
 	} else if h.stuck.Load() {
 		amiss["database"] = "takes no writes; look at the server's log, the room on its disk and the database"
+	}
+	if err := h.key(); err != nil {
+		amiss["key"] = err.Error()
 	}
 	return amiss
 }

@@ -22,6 +22,8 @@ const (
 type leases struct {
 	beat func(ctx context.Context, wanted []string) (map[string]threads.Fence, error)
 	log  *slog.Logger
+	// hold says why this node may do no step at all; nil while it may.
+	hold func() error
 
 	mu     sync.Mutex
 	wanted map[string]claim
@@ -42,9 +44,9 @@ type holding struct {
 	fence threads.Fence
 }
 
-func newLeases(s *store.Store, log *slog.Logger) *leases {
+func newLeases(s *store.Store, hold func() error, log *slog.Logger) *leases {
 	return &leases{
-		beat: s.Beat, log: log, hurry: make(chan struct{}, 1),
+		beat: s.Beat, hold: hold, log: log, hurry: make(chan struct{}, 1),
 		wanted: map[string]claim{}, held: map[string]holding{},
 	}
 }
@@ -73,6 +75,11 @@ func (l *leases) run(ctx context.Context) {
 	expiry := time.AfterFunc(ownLife, func() { l.settle(nil) })
 	defer expiry.Stop()
 	for ctx.Err() == nil {
+		if l.hold() != nil { // others take its steps over
+			l.settle(nil)
+			l.rest(ctx, nil)
+			continue
+		}
 		began := time.Now() // of the machine, whatever clock the server has: the database's goes on as well
 		asked := l.asked()
 		held, err := l.beat(ctx, asked)

@@ -18,7 +18,7 @@ import (
 // beNode keeps this node's leases and hears the other nodes until the function
 // that it returns is called, which must be after the last step.
 func (s *Server) beNode(ctx context.Context, r *runner) (end func()) {
-	r.leases = newLeases(s.store, s.log)
+	r.leases = newLeases(s.store, s.keyHold, s.log)
 	living, die := context.WithCancel(ctx)
 	var all sync.WaitGroup
 	all.Go(func() { r.leases.run(living) })
@@ -46,6 +46,8 @@ func (s *Server) hear(n store.News) {
 		if n.Commit.Files {
 			signal(s.files.lacking)
 		}
+	case n.Key:
+		signal(s.keyNews)
 	case n.Person != "":
 		s.api.Elsewhere(n.Person)
 	case len(n.Fates) > 0:

@@ -106,6 +106,7 @@ func (s *Server) start(ctx context.Context) work {
 	endNode := func() {}
 	if s.store.Nodes() {
 		endNode = s.beNode(ctx, r)
+		r.start(stepping, step{name: "look at the key", do: s.lookAtKey, woken: s.keyNews})
 	}
 	who := &roster{Server: s, runner: r, ctx: stepping, served: map[string]*federation.Courier{}}
 	r.start(stepping, step{name: "list partners", do: who.step, changed: s.journal.Changed})

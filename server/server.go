@@ -6,7 +6,9 @@
 package server
 
 import (
+	"cmp"
 	"context"
+	"crypto/ed25519"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -14,6 +16,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -59,7 +62,10 @@ type Server struct {
 	health     health
 	// certificate is shown to people and partners; nil where a proxy does that.
 	certificate *certificate
-	rekeying    sync.Mutex // one change of the keys at a time
+	keyNews     chan struct{}         // receives when another node has another key
+	signing     ed25519.PrivateKey    // guarded by rekeying
+	rekeying    sync.Mutex            // one change of the keys at a time
+	keyBehind   atomic.Pointer[error] // why this node may sign nothing; nil, or to nil, while it may
 }
 
 // KeyFile is where the server's key lies in its data_dir.
@@ -76,12 +82,15 @@ func New(ctx context.Context, o Options) (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("data_dir: %w", err)
 	}
-	s := &Server{config: o.Config, log: o.Log, clock: o.Clock, registry: o.Registry, version: o.Version, settleNow: make(chan struct{}, 1), wentBack: make(chan struct{}, 1)}
+	s := &Server{signing: keys.Present(), keyNews: make(chan struct{}, 1), config: o.Config, log: o.Log, clock: o.Clock, registry: o.Registry, version: o.Version, settleNow: make(chan struct{}, 1), wentBack: make(chan struct{}, 1)}
 	if s.store, err = store.Open(ctx, store.Options{URL: o.Config.Database, Server: o.Config.Server()}); err != nil {
 		return nil, fmt.Errorf("database: %w", err)
 	}
 	if err := s.store.Join(ctx); err != nil {
 		return nil, errors.Join(fmt.Errorf("database: %w", err), s.Close())
+	}
+	if err := errors.Join(s.compareKey(ctx, keys), s.keyHold()); err != nil {
+		return nil, errors.Join(fmt.Errorf("data_dir: %w", err), s.Close())
 	}
 	s.derive(ctx)
 	if err := s.build(keys, o.Version); err != nil {
@@ -126,7 +135,7 @@ func (s *Server) build(keys federation.Keyring, version string) error {
 		return fmt.Errorf("register metrics of the database: %w", err)
 	}
 	name := s.config.Server()
-	s.health.warn = s.clockWarning
+	s.health.warn, s.health.key = s.clockWarning, s.keyHold
 	s.health.ping, s.health.doubt = s.store.Ping, make(chan struct{}, 1)
 	if s.files, err = s.newFiles(); err != nil {
 		return err
@@ -139,7 +148,7 @@ func (s *Server) build(keys federation.Keyring, version string) error {
 		Pen:    pen,
 		Clock:  s.clock,
 		Failed: s.health.doubts,
-		Hold:   func(now time.Time) error { return s.federation.ClockHold(now) },
+		Hold:   func(now time.Time) error { return cmp.Or(s.keyHold(), s.federation.ClockHold(now)) },
 		Late:   func(server string) bool { return s.federation.PutsOff(server) },
 		Committed: func(c journal.Commit) {
 			s.committed(c)
@@ -164,7 +173,7 @@ func (s *Server) build(keys federation.Keyring, version string) error {
 func (s *Server) public() http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("/api/v1/", s.api)
-	partners := s.federation.Handler()
+	partners := s.keyed(s.federation.Handler())
 	mux.Handle("/.well-known/meridian", partners)
 	mux.Handle("/federation/v1/", partners)
 	mux.Handle("GET /{$}", http.RedirectHandler("/api/v1/docs", http.StatusFound)) // who comes by with a browser

@@ -25,6 +25,8 @@ type News struct {
 	Hint    json.RawMessage `json:"hint,omitempty"`
 	// Fates are what became of messages of this server's people.
 	Fates []threads.Fate `json:"fates,omitempty"`
+	// Key says that this server has another key since.
+	Key bool `json:"key,omitempty"`
 	// Lost says that some news may not have arrived.
 	Lost bool `json:"-"`
 }

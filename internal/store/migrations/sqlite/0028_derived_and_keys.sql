@@ -4,5 +4,12 @@
 create table derived (version integer not null);
 insert into derived (version) values (0);
 
+-- The keys that this server has had, the newest with the greatest number.
+create table own_key (
+    number      integer primary key,
+    fingerprint text not null unique
+);
+
 -- +goose Down
+drop table own_key;
 drop table derived;
