@@ -50,13 +50,17 @@ func (c *Channel) OpenLog(server string, now time.Time) LogID {
 	return fresh
 }
 
-// continues reports whether an own log may be appended to. One far ahead is left
-// only if what another log begins with would be dated earlier: a new event comes
-// after its control event, however far ahead that is.
+// continues reports whether an own log may be appended to. One of which the
+// control log names more than is held has lost that, and its places are taken. One
+// far ahead is left only if what another log begins with would be dated earlier: a
+// new event comes after its control event, however far ahead that is.
 func (c *Channel) continues(id LogID, now time.Time) bool {
 	_, closed := c.CutOf(id)
 	_, guarded := c.Guarded(id)
 	l := c.Logs[id]
+	if _, lost := c.finalFrom(Ref{id, l.Seq + 1}); lost {
+		return false
+	}
 	earliest := max(TimeOf(now), c.Control.Time).Wall()
 	return !closed && !guarded && l.Doubt == Sure && !l.Time.Wall().After(earliest.Add(maxHeadAhead))
 }

@@ -61,6 +61,22 @@ func TestALogIsLeftOfWhichTheControlLogNamesMoreThanCameBack(t *testing.T) {
 	}
 }
 
+// A disk that loses commits, and the mark with them, leaves a server that doubts nothing.
+func TestALogIsLeftOfWhichTheControlLogNamesMoreThanIsHeld(t *testing.T) {
+	kobo, havel, c, jan := writing(t)
+	first := havel.must(c, jan, StartThread{Channel: c.ID, Content: title("Pump")})[0]
+	older := c.Clone()
+	havel.must(c, jan, StartThread{Channel: c.ID, Content: title("Quay")})
+	named := kobo.must(c, kobo.person("ana"), NameHeads{Channel: c.ID})[0]
+	if err := older.ApplyControl(named); err != nil {
+		t.Fatal(err)
+	}
+	next := havel.must(older, jan, StartThread{Channel: c.ID, Content: title("Crane")})[0]
+	if next.Header.Epoch == first.Header.Epoch {
+		t.Errorf("it goes on at %d, of which the control log names another event", next.Header.Seq)
+	}
+}
+
 func TestAForeignEventInAnOwnLogEndsItForGood(t *testing.T) {
 	_, havel, c, jan := writing(t)
 	havel.must(c, jan, StartThread{Channel: c.ID, Content: title("Pump")})

@@ -50,11 +50,14 @@ func TestCampaign(t *testing.T) {
 	fmt.Printf("seeds %d to %d, none failing, in %s: %s\n", first, from-1, time.Since(began).Round(time.Second), total)
 }
 
-// runSeeds runs seeds side by side.
-func runSeeds(t *testing.T, from, to uint64, total *counts) {
+// runSeeds runs seeds side by side; with -failfast none once one has failed.
+func runSeeds(seeds *testing.T, from, to uint64, total *counts) {
 	for s := from; s <= to; s++ {
-		t.Run(fmt.Sprint(s), func(t *testing.T) {
+		seeds.Run(fmt.Sprint(s), func(t *testing.T) {
 			t.Parallel()
+			if f := flag.Lookup("test.failfast"); seeds.Failed() && f.Value.String() == "true" {
+				t.Skip("another seed failed")
+			}
 			for what, n := range simulate(t, s).n {
 				total.more(what, n)
 			}

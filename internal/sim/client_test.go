@@ -19,6 +19,8 @@ type post struct {
 	by       *node
 	actor    string
 	texts    []string       // that it had, each found by its one word
+	file     threads.Hash   // that it has, "" for none
+	forgets  bool           // somebody asked to have it erased
 	erasures []threads.Hash // events that clients were told erase it
 }
 
@@ -55,6 +57,7 @@ func (w *world) send(a *attempt) bool {
 	}
 	if err != nil {
 		w.note("%s: %T refused: %v", a.node.name, a.request.Command, err)
+		w.checkRefusal(a, refused)
 		return true
 	}
 	w.note("%s: %T by %s", a.node.name, a.request.Command, a.request.Actor[len(a.request.Actor)-1:])
@@ -100,7 +103,7 @@ func (w *world) place() (place, bool) {
 			break
 		}
 		for _, person := range n.people {
-			if c := n.channel(ch.id); c != nil && c.Role(person) != threads.RoleNone {
+			if c := n.channel(ch.id); c != nil && c.Role(person) != threads.RoleNone && !w.erased[ch][person] {
 				all = append(all, place{n, ch, c, person})
 			}
 		}
@@ -194,9 +197,23 @@ func (w *world) erase() bool {
 	if p.view.Role(actor) != threads.RoleOwner && target.by.up() {
 		n, actor = target.by, target.actor
 	}
+	target.forgets = true
 	return w.try(n, actor, threads.Erase{Channel: p.channel.id, Target: target.id}, func(ids []threads.Hash) {
 		target.erasures = append(target.erasures, ids[0])
 	})
+}
+
+// erasePerson has somebody's server erase all that they wrote in a channel.
+func (w *world) erasePerson() bool {
+	p, ok := w.place()
+	if !ok || p.actor == p.node.people[0] || p.node.liar != nil {
+		return false
+	}
+	if w.erased[p.channel] == nil {
+		w.erased[p.channel] = map[string]bool{}
+	}
+	w.erased[p.channel][p.actor] = true // who is erased has no account to write with
+	return w.try(p.node, p.actor, threads.ErasePerson{Channel: p.channel.id}, nil)
 }
 
 func (w *world) react() bool {
@@ -245,7 +262,7 @@ func (w *world) again() bool {
 	if errors.As(err, &refused) && refused.Kind == threads.Unavailable {
 		return false
 	}
-	if refused != nil && refused.Code == "idempotency_mismatch" && a.node.erased(a.ids) {
+	if refused != nil && refused.Code == "idempotency_mismatch" && w.mayBeErased(a) {
 		return true // what was erased is not known by its digest either
 	}
 	if err != nil || !result.Repeated || fmt.Sprint(result.IDs) != fmt.Sprint(a.ids) {
@@ -254,7 +271,19 @@ func (w *world) again() bool {
 	return true
 }
 
-// erased reports whether the node holds an erasure of one of the events.
+// mayBeErased reports whether somebody asked to have erased what a request wrote,
+// or its author did of all: then its digest is forgotten with it, even where the
+// erasure itself was cut away later.
+func (w *world) mayBeErased(a *attempt) bool {
+	if w.erased[w.channelOf(a.request.Command.In())][a.request.Actor] {
+		return true
+	}
+	return slices.ContainsFunc(w.posts, func(p *post) bool { return p.forgets && slices.Contains(a.ids, p.id) }) ||
+		a.node.erased(a.ids)
+}
+
+// erased reports whether the node holds an erasure of one of the events,
+// whoever made it.
 func (n *node) erased(ids []threads.Hash) bool {
 	return slices.ContainsFunc(n.entries(), func(e threads.Entry) bool { return slices.Contains(ids, e.Event.Header.Erases) })
 }

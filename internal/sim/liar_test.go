@@ -3,6 +3,7 @@ package sim
 import (
 	"bytes"
 	"context"
+	"errors"
 	"net/http"
 
 	"meridian/federation"
@@ -78,6 +79,12 @@ var lies = []struct {
 	{"false tombstone", (*liar).falseTombstone},
 	{"retired key", (*liar).retiredKey},
 	{"revoked key", (*liar).revokedKey},
+	{"pry into channel", (*liar).pryIntoChannel},
+	{"pry into people", (*liar).pryIntoPeople},
+	{"pry into erased", (*liar).pryIntoErased},
+	{"pry into file", (*liar).pryIntoFile},
+	{"many logs", (*liar).manyLogs},
+	{"flood", (*liar).flood},
 }
 
 func (w *world) lie() bool {
@@ -89,12 +96,14 @@ func (w *world) lie() bool {
 	if l.forks && w.rng.IntN(3) == 0 {
 		lie = lies[0]
 	}
-	if !lie.do(l) {
-		return false
+	for range 3 { // the next channel, or victim, may do where one does not
+		if lie.do(l) {
+			w.counts.add("lie: " + lie.name)
+			w.note("lie: %s", lie.name)
+			return true
+		}
 	}
-	w.counts.add("lie: " + lie.name)
-	w.note("lie: %s", lie.name)
-	return true
+	return false
 }
 
 // victim is a server that the liar can reach, nil when there is none.
@@ -135,8 +144,17 @@ func (l *liar) draft(c *threads.Channel) *threads.Event {
 		Type: threads.TypeMessagePosted, Actor: l.people[l.world.rng.IntN(3)],
 		Content: threads.AppendMessage(nil, &threads.Message{Thread: thread, Body: "lie " + l.world.word()}, pen.Salt()),
 	}, &pen)
+	if tooMany(err) {
+		return nil
+	}
 	l.world.must(err)
 	return e
+}
+
+// tooMany reports that a server began as many logs as count, and writes no more.
+func tooMany(err error) bool {
+	var refused *threads.Error
+	return errors.As(err, &refused) && refused.Code == "too_many_logs"
 }
 
 func (w *world) channelOf(id threads.Hash) *channel {
@@ -195,9 +213,9 @@ func (l *liar) post(to *node, path, contentType string, body []byte) {
 // fork tells two servers different things at one place of its log, and goes on
 // from one of them.
 func (l *liar) fork() bool {
-	ch, c := l.stage()
+	_, c := l.stage()
 	to := l.victim()
-	if !l.forks || ch == nil || to == nil {
+	if !l.forks || c == nil || to == nil {
 		return false
 	}
 	e := l.draft(c)
@@ -207,9 +225,6 @@ func (l *liar) fork() bool {
 	other := l.change(e, func(h *threads.Header) { h.Time++ })
 	if !l.keep(e) {
 		return false
-	}
-	if at, ok := ch.forked[e.Header.LogID()]; !ok || e.Header.Seq < at {
-		ch.forked[e.Header.LogID()] = e.Header.Seq
 	}
 	l.push(to, other)
 	return true
@@ -245,7 +260,11 @@ func (l *liar) dateBackControl() bool {
 		return false
 	}
 	number := least + l.world.rng.Int64N(c.Control.Seq-least)
-	return l.keep(l.change(l.draft(c), func(h *threads.Header) {
+	e := l.draft(c)
+	if e == nil {
+		return false
+	}
+	return l.keep(l.change(e, func(h *threads.Header) {
 		h.Control = threads.ControlRef{Number: number, Hash: c.HashAt(number)}
 	}))
 }
@@ -380,102 +399,4 @@ func (l *liar) foreignChannel() bool {
 	content := threads.AppendMessage(nil, &threads.Message{Thread: ch.id, Body: "lie"}, l.salt())
 	l.push(to, l.seal(h, content))
 	return true
-}
-
-// voidContent serves the contents of events that do not count, or no longer.
-func (l *liar) voidContent() bool {
-	to := l.victim()
-	if to == nil {
-		return false
-	}
-	var void []*threads.Event
-	for _, e := range l.seen {
-		c := l.node.channel(e.Channel())
-		if e.Content != nil && e.Header.Log == threads.LogData && c != nil && c.Void(&e.Header) {
-			void = append(void, e)
-		}
-	}
-	if len(void) == 0 {
-		return false
-	}
-	l.push(to, void[:min(len(void), 20)]...)
-	return true
-}
-
-// writeAfterRemoval goes on in a log that its removal closed, for those who may
-// not know of it.
-func (l *liar) writeAfterRemoval() bool {
-	ch, c := l.stage()
-	to := l.victim()
-	if c == nil || to == nil || c.RemovedAt(l.name) == 0 {
-		return false
-	}
-	for _, head := range c.Frontier() {
-		if head.Origin != l.name || head.Epoch>>32 >= c.RemovedAt(l.name) {
-			continue
-		}
-		number := c.Logs[head.LogID].Control
-		h := threads.Header{
-			Channel: ch.id, Log: threads.LogData, Origin: l.name, Epoch: head.Epoch, Seq: head.Seq + 1, Prev: head.Hash,
-			Control: threads.ControlRef{Number: number, Hash: c.HashAt(number)}, Time: threads.Next(l.now(), head.Time),
-			Actor: l.people[0], Type: threads.TypeMessagePosted, Key: l.keyIn(c),
-		}
-		content := threads.AppendMessage(nil, &threads.Message{Thread: ch.id, Body: "late lie"}, l.salt())
-		l.push(to, l.seal(h, content))
-		return true
-	}
-	return false
-}
-
-// forgeErasure erases what others wrote, without being an owner.
-func (l *liar) forgeErasure() bool {
-	ch, c := l.stage()
-	if c == nil || !c.IsMember(l.name) {
-		return false
-	}
-	target := l.world.some(l.world.posts, ch)
-	if target == nil || target.by == l.node {
-		return false
-	}
-	pen := l.pen()
-	pen.Now = l.now()
-	actor := l.people[l.world.rng.IntN(3)]
-	if c.Role(actor) == threads.RoleOwner {
-		return false
-	}
-	e, err := c.SealData(threads.Draft{
-		Type: threads.TypeMessageErased, Actor: actor, Erases: target.id,
-		Content: threads.AppendTombstone(nil, threads.Tombstone{Thread: target.thread}, pen.Salt()),
-	}, &pen)
-	l.world.must(err)
-	return l.keep(e)
-}
-
-// falseTombstone erases a message of its own and says that it stood elsewhere,
-// or nowhere.
-func (l *liar) falseTombstone() bool {
-	ch, c := l.stage()
-	if c == nil || !c.IsMember(l.name) {
-		return false
-	}
-	target := l.world.some(l.world.posts, ch)
-	if target == nil || target.by != l.node {
-		return false
-	}
-	place := threads.Tombstone{Thread: target.thread, ReplyTo: target.thread}
-	if l.world.rng.IntN(2) == 0 {
-		place = threads.Tombstone{}
-	}
-	pen := l.pen()
-	pen.Now = l.now()
-	e, err := c.SealData(threads.Draft{
-		Type: threads.TypeMessageErased, Actor: target.actor, Erases: target.id, Content: threads.AppendTombstone(nil, place, pen.Salt()),
-	}, &pen)
-	l.world.must(err)
-	return l.keep(e)
-}
-
-func (l *liar) salt() string {
-	pen := l.pen()
-	return pen.Salt()
 }

@@ -32,7 +32,7 @@ func (w *world) found() {
 func (w *world) createChannel(n *node, history string) bool {
 	settings := threads.Settings{Name: fmt.Sprint("channel ", len(w.channels)), Kind: "work", History: history}
 	return w.try(n, n.people[0], threads.CreateChannel{Settings: settings}, func(ids []threads.Hash) {
-		w.channels = append(w.channels, &channel{id: ids[0], maker: n, forked: map[threads.LogID]int64{}})
+		w.channels = append(w.channels, &channel{id: ids[0], maker: n})
 	})
 }
 
@@ -251,6 +251,7 @@ func (w *world) restart() bool {
 
 func (w *world) jumpClock() bool {
 	n := w.pick()
+	w.offClock = w.now
 	jumps := []time.Duration{0, 0, 0, 2 * time.Second, -2 * time.Second, 30 * time.Second, 4 * time.Minute, -4 * time.Minute, time.Hour}
 	n.ahead = jumps[w.rng.IntN(len(jumps))]
 	if now := n.now(); now.After(w.latest) {
@@ -270,9 +271,13 @@ type action struct {
 var actions = []action{
 	{"start thread", 8, (*world).startThread},
 	{"post", 20, func(w *world) bool { return w.write(false) }},
+	{"attach", 6, (*world).attach},
+	{"lose file", 1, func(w *world) bool { return w.damageFile(true) }},
+	{"spoil file", 1, func(w *world) bool { return w.damageFile(false) }},
 	{"reply", 20, func(w *world) bool { return w.write(true) }},
 	{"edit", 8, (*world).edit},
 	{"erase", 6, (*world).erase},
+	{"erase person", 1, (*world).erasePerson},
 	{"react", 6, (*world).react},
 	{"change thread", 6, (*world).changeThread},
 	{"repeat", 3, (*world).again},
@@ -295,6 +300,9 @@ var actions = []action{
 	{"back up", 2, (*world).backUp},
 	{"roll back", 2, (*world).rollBack},
 	{"lose database", 2, (*world).loseDatabase},
+	{"torn write", 3, (*world).cutPower},
+	{"lose commits", 1, (*world).loseCommits},
+	{"lose commits and mark", 1, (*world).loseCommitsAndMark},
 	{"lie", 14, (*world).lie},
 }
 

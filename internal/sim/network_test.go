@@ -33,7 +33,7 @@ type network struct {
 	nodes  map[string]*node
 	faults faults
 	cut    map[[2]string]bool // pairs that do not reach each other, in order of names
-	hear   func(from, to *node, said []byte)
+	hear   func(from, to *node, path string, asked, said []byte)
 
 	prompt string // the one that answers a server which asks many at once; "" where none does
 
@@ -74,7 +74,7 @@ func (l link) RoundTrip(r *http.Request) (*http.Response, error) {
 	if err != nil {
 		return nil, err
 	}
-	n.hear(l.from, to, body)
+	n.hear(l.from, to, "", nil, body)
 	r, body = l.from.tamperRequest(r, body)
 	way := l.from.name + " " + to.name
 	switch {
@@ -134,7 +134,7 @@ func (n *network) carry(from, to *node, r *http.Request, body []byte) *http.Resp
 	answer := w.Result()
 	got := to.tamperAnswer(r, w.Body.Bytes())
 	answer.Body, answer.ContentLength = io.NopCloser(bytes.NewReader(got)), int64(len(got))
-	n.hear(to, from, got)
+	n.hear(to, from, r.URL.Path, body, got)
 	return answer
 }
 

@@ -16,6 +16,7 @@ import (
 	"github.com/google/uuid"
 
 	"meridian/federation"
+	"meridian/internal/blobs"
 	"meridian/internal/store"
 	"meridian/threads"
 	"meridian/threads/journal"
@@ -33,11 +34,15 @@ type node struct {
 	gathers  bool          // it asks many at once
 	liar     *liar         // nil for an honest one
 	store    *store.Store  // nil while it is down
+	dir      *blobs.Dir
 	disk     *disk
-	mark     journal.Mark // beside the database, never in a copy of it
-	backup   []byte       // an older copy of the database
-	setBack  bool         // it was once under an older copy, or none
-	holds    map[threads.Hash]bool
+	opened   time.Time                    // when the database was last written before it was opened
+	mark     journal.Mark                 // beside the database, never in a copy of it
+	marks    []journal.Mark               // the last ones, of which a loss of power may leave any; nil where there is none
+	backup   []byte                       // an older copy of the database
+	setBack  bool                         // it was once under an older copy, or none
+	unaware  bool                         // once with nothing beside it that shows it
+	holds    map[threads.Hash]threads.Ref // what it ever had since it was set back
 	journal  *journal.Journal
 	exchange *federation.Exchange
 }
@@ -85,9 +90,10 @@ func (w *world) newNode(name string) *node {
 	seed := sha256.Sum256([]byte(name))
 	n := &node{
 		world: w, name: name, ring: federation.Keyring{{Private: ed25519.NewKeyFromSeed(seed[:])}},
-		path: filepath.Join(w.dir, name+".db"), holds: map[threads.Hash]bool{},
+		path: filepath.Join(w.dir, name+".db"), holds: map[threads.Hash]threads.Ref{},
 	}
 	w.must(os.WriteFile(n.path, w.empty, 0o600))
+	n.openFiles()
 	w.nodes = append(w.nodes, n)
 	w.net.nodes[name] = n
 	n.start()
@@ -104,6 +110,7 @@ func (n *node) start() {
 	var err error
 	n.store, err = store.Open(context.Background(), store.Options{URL: "sqlite:" + n.path, Server: n.name})
 	w.must(err)
+	n.opened = n.changed()
 	n.disk = &disk{n.store, n}
 	n.journal = journal.New(journal.Options{
 		Store: n.disk, Pen: n.pen(), Clock: n.now, Committed: n.committed,
@@ -131,11 +138,13 @@ func (n *node) committed(c journal.Commit) {
 	n.liar.remember(c)
 	for _, e := range c.Entries {
 		n.mark = journal.Mark{Pos: e.Pos, ID: e.Event.ID}
-		n.holds[e.Event.ID] = true
+		n.marks = append(n.marks[max(0, len(n.marks)-maxMarks):], n.mark)
+		n.holds[e.Event.ID] = e.Event.Header.Ref()
+		n.took(e.Event)
 	}
 	for _, e := range c.Foreign {
-		if n.liar == nil {
-			n.world.foreign = append(n.world.foreign, fmt.Sprint(n.name, " ", e.Header.Ref()))
+		if n.liar == nil && !n.setBack {
+			n.world.fail("%s is brought %v, under its key, and never lost anything", n.name, e.Header.Ref())
 		}
 	}
 }
@@ -145,7 +154,7 @@ func (n *node) wiring() federation.Options {
 	return federation.Options{
 		Server: n.name, Keys: n.ring,
 		Journal: n.journal, Logs: logs{n.store}, Neighbours: n.store, Partners: n.store,
-		Deliveries: n.store, Invitations: n.store, People: n.store, Erasures: n.store,
+		Deliveries: n.store, Invitations: n.store, People: n.store, Erasures: n.store, Files: shared{n},
 		Do:        n.order,
 		Transport: link{w.net, n}, Clock: n.now, Jitter: w.rng.Float64, NewID: w.newID,
 		Log: slog.New(slog.NewTextHandler(diary{w, n.name}, nil)), Software: "sim",

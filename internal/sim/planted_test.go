@@ -1,7 +1,9 @@
 package sim
 
 import (
+	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -11,155 +13,153 @@ import (
 	"testing"
 )
 
-// planted are bugs that the simulation has to find within the seeds of every
-// run. Each changes one place of one file.
-var planted = []struct{ name, file, text, bug string }{
-	{
-		"cursor moved before the answer", "federation/deliver.go",
-		"	got, err := c.x.ask(ctx, c.name, pushPath, typeFrames, body)\n",
-		"	if len(b.lanes) == 0 {\n		c.advance(b)\n		b.taken = 0\n	}\n	got, err := c.x.ask(ctx, c.name, pushPath, typeFrames, body)\n",
-	},
-	{
-		"no gap check", "threads/place.go",
-		"	case h.Seq > log.Seq+1:\n",
-		"	case h.Seq < 0:\n",
-	},
-	{
-		"no signature check", "threads/journal/verify.go",
-		"	return threads.Verify(key, threads.SigningBytes(e.HeaderBytes), e.Sig), threads.RefusedSignature\n",
-		"	return true, threads.RefusedSignature\n",
-	},
-	{
-		"old log continued after a restore", "threads/epoch.go",
-		"	return !closed && !guarded && l.Doubt == Sure && ",
-		"	return !closed && !guarded && ",
-	},
-	{
-		"cut ignored", "threads/validity.go",
-		"			return h.Seq <= g.cuts[h.LogID()].Seq\n",
-		"			return true\n",
-	},
-	{
-		"proof never forwarded", "federation/fork.go",
-		"		lacking[r] = !known && r.Seq >= s.ch.Floor(s.asker, r.LogID)\n",
-		"		lacking[r] = false && !known\n",
-	},
-	{
-		"fork cut off by one", "threads/channel.go",
-		"		cut, closed = Cut{Seq: at.Seq - 1}, true\n",
-		"		cut, closed = Cut{Seq: at.Seq}, true\n",
-	},
-	{
-		"old key counts beyond the cut", "threads/serverkey.go",
-		"	last.removed, last.cuts = number, cuts\n",
-		"	last.cuts = cuts\n",
-	},
-	{
-		"old key signs on", "threads/serverkey.go",
-		"		if k.ID == id && k.From <= number && (i == len(m.keys)-1 || number < m.keys[i+1].From) {\n",
-		"		if k.ID == id && i >= 0 && k.From <= number {\n",
-	},
-}
+// plantedIn is the variable of the environment that names the bug which a build with planted bugs has.
+const plantedIn = "MERIDIAN_PLANTED"
 
-// shownBy are the tests that find the bugs which no seed shows: members cut alike one place too high, or
-// a log that its server goes on with by its new key, agree again before a world is at rest.
-var shownBy = map[string]struct{ in, test string }{
-	"fork cut off by one": {".", "TestTwoExchangesFindAFork/^0_"},
-	"old key signs on":    {"../../threads", "TestServerWritesWithTheKeyThatTheChannelKnows"},
-}
-
+// TestPlantedBugsAreCaught builds the simulation once with all bugs in it, each asleep until the
+// environment names it, and runs it with each on the seed that is known to catch it, then on all seeds of
+// every run. That these pass without a bug is what TestSimulation shows.
 func TestPlantedBugsAreCaught(t *testing.T) {
 	if testing.Short() {
-		t.Skip("builds and simulates four servers with bugs")
+		t.Skip("builds the simulation anew, with bugs")
 	}
-	root, err := filepath.Abs("../..")
-	if err != nil {
-		t.Fatal(err)
+	overlay := plantAll(t)
+	simulation := buildWith(t, overlay, ".")
+	builds := map[string]string{".": simulation}
+	for _, bug := range planted {
+		if bug.test != "" && builds[bug.in] == "" {
+			builds[bug.in] = buildWith(t, overlay, bug.in)
+		}
 	}
 	for _, bug := range planted {
-		t.Run(bug.name, func(t *testing.T) {
-			overlay := plant(t, filepath.Join(root, bug.file), bug.text, bug.bug)
-			if by, ok := shownBy[bug.name]; ok {
-				if !failsWith(t, overlay, by.in, by.test) {
-					t.Errorf("not caught by %s", by.test)
-				}
+		t.Run(bug.property+"/"+bug.name, func(t *testing.T) {
+			t.Parallel()
+			if bug.test != "" {
+				failsOnlyWith(t, builds[bug.in], bug)
 				return
 			}
-			for _, seeds := range []string{"1-20", "21-67", "88-111"} {
-				caught, seed := simulateWith(t, overlay, seeds)
-				if caught == "" {
-					continue
+			for _, seeds := range []string{fmt.Sprintf("%d-%d", bug.seed, bug.seed), "1-200"} {
+				if caught := simulateWith(t, simulation, bug.name, seeds); caught != "" {
+					t.Logf("caught: %s", caught)
+					return
 				}
-				if without, _ := simulateWith(t, "", seed+"-"+seed); without != "" {
-					t.Fatalf("seed %s fails without the bug too: %s", seed, without)
-				}
-				t.Logf("caught: %s", caught)
-				return
 			}
 			t.Error("not caught by any of the seeds")
 		})
 	}
 }
 
-// plant writes a copy of the file with the bug and an overlay that puts it in
-// the place of the file.
-func plant(t *testing.T, file, text, bug string) (overlay string) {
+func TestEveryPropertyHasAPlantedBug(t *testing.T) {
+	has := map[string]bool{}
+	for _, bug := range planted {
+		has[bug.property] = has[bug.property] || bug.test == ""
+	}
+	for _, property := range properties {
+		if !has[property] {
+			t.Errorf("no seed has to catch a bug against: %s", property)
+		}
+	}
+}
+
+// plantAll writes copies of the files with the bugs and an overlay that puts them in the places of the
+// files. Each bug stands where its text says BUG.
+func plantAll(t *testing.T) (overlay string) {
 	t.Helper()
-	source, err := os.ReadFile(file)
+	root, err := filepath.Abs("../..")
 	if err != nil {
 		t.Fatal(err)
 	}
-	if strings.Count(string(source), text) != 1 {
-		t.Fatalf("%s has not once:\n%s", file, text)
-	}
 	dir := t.TempDir()
-	copied := filepath.Join(dir, filepath.Base(file))
-	table, err := json.Marshal(map[string]map[string]string{"Replace": {file: copied}})
+	replace := map[string]string{}
+	sources := map[string]string{}
+	for _, bug := range planted {
+		file := filepath.Join(root, bug.file)
+		if sources[file] == "" {
+			source, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			sources[file] = string(source)
+			beside := filepath.Join(filepath.Dir(file), "planted.go")
+			sources[beside] = fmt.Sprintf("package %s\n\nimport \"os\"\n\nvar planted = os.Getenv(%q)\n", filepath.Base(filepath.Dir(file)), plantedIn)
+		}
+		if strings.Count(sources[file], bug.text) != 1 {
+			t.Fatalf("%s has not once:\n%s", bug.file, bug.text)
+		}
+		awake := strings.ReplaceAll(bug.bug, "BUG", fmt.Sprintf("(planted == %q)", bug.name))
+		sources[file] = strings.Replace(sources[file], bug.text, awake, 1)
+	}
+	for file, source := range sources {
+		replace[file] = filepath.Join(dir, strings.ReplaceAll(strings.TrimPrefix(file, root), string(filepath.Separator), "_"))
+		write(t, replace[file], []byte(source))
+	}
+	table, err := json.Marshal(map[string]any{"Replace": replace})
 	if err != nil {
 		t.Fatal(err)
 	}
 	overlay = filepath.Join(dir, "overlay.json")
-	for name, b := range map[string][]byte{copied: []byte(strings.Replace(string(source), text, bug, 1)), overlay: table} {
-		if err := os.WriteFile(name, b, 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
+	write(t, overlay, table)
 	return overlay
+}
+
+func write(t *testing.T, path string, content []byte) {
+	t.Helper()
+	if err := os.WriteFile(path, content, 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// buildWith builds the tests of a package with the overlay.
+func buildWith(t *testing.T, overlay, in string) (binary string) {
+	t.Helper()
+	binary = filepath.Join(t.TempDir(), "planted.test")
+	out, err := exec.Command("go", "test", "-c", "-overlay="+overlay, "-vet=off", "-ldflags=-s -w", "-o", binary, in).CombinedOutput()
+	if err != nil {
+		t.Fatalf("build %s with planted bugs: %v\n%s", in, err, out)
+	}
+	return binary
 }
 
 var failed = regexp.MustCompile(`seed ([0-9]+): .*`)
 
-// simulateWith runs the simulation with an overlay, "" for none, and returns the
-// first property that fails and its seed, "" when none does.
-func simulateWith(t *testing.T, overlay, seeds string) (property, seed string) {
+// simulateWith runs the simulation with a bug and returns the first property that fails, "" when none does.
+func simulateWith(t *testing.T, simulation, bug, seeds string) (property string) {
 	t.Helper()
-	out, err := runWith(overlay, ".", "TestSimulation$", "-args", "-sim.seeds="+seeds)
+	out, err := runWith(simulation, ".", bug, "-test.run=^TestSimulation$", "-test.failfast", "-sim.seeds="+seeds)
 	if err == nil {
-		return "", ""
+		return ""
 	}
-	if found := failed.FindSubmatch(out); found != nil {
-		return string(found[0]), string(found[1])
+	if found := failed.Find(out); found != nil {
+		return string(found)
 	}
-	t.Fatal(fmt.Errorf("the simulation with the bug did not run: %w\n%s", err, out[max(0, len(out)-2000):]))
-	return "", ""
+	t.Fatalf("the simulation with the bug did not run: %v\n%s", err, out[max(0, len(out)-2000):])
+	return ""
 }
 
-// failsWith reports whether a test fails with an overlay; it has to pass without.
-func failsWith(t *testing.T, overlay, in, test string) bool {
+// failsOnlyWith reports a test that passes with the bug, or fails without it.
+func failsOnlyWith(t *testing.T, binary string, bug bug) {
 	t.Helper()
-	if out, err := runWith("", in, test); err != nil {
-		t.Fatalf("%s fails without the bug: %v\n%s", test, err, out[max(0, len(out)-2000):])
+	run := "-test.run=^" + bug.test
+	if out, err := runWith(binary, bug.in, "", run); err != nil {
+		t.Fatalf("%s fails without the bug: %v\n%s", bug.test, err, out[max(0, len(out)-2000):])
 	}
-	out, err := runWith(overlay, in, test)
-	if err != nil && !strings.Contains(string(out), "--- FAIL: "+strings.Split(test, "/")[0]) {
-		t.Fatalf("%s with the bug did not run: %v\n%s", test, err, out[max(0, len(out)-2000):])
+	out, err := runWith(binary, bug.in, bug.name, run)
+	if err == nil {
+		t.Errorf("not caught by %s", bug.test)
+	} else if !bytes.Contains(out, []byte("--- FAIL: "+strings.Split(bug.test, "/")[0])) {
+		t.Fatalf("%s with the bug did not run: %v\n%s", bug.test, err, out[max(0, len(out)-2000):])
 	}
-	return err != nil
 }
 
-func runWith(overlay, in, test string, more ...string) ([]byte, error) {
-	args := append([]string{
-		"test", "-overlay=" + overlay, "-vet=off", "-failfast", "-count=1", "-timeout=15m", "-run=^" + test, in,
-	}, more...)
-	return exec.Command("go", args...).CombinedOutput()
+// runWith runs tests with a bug awake, "" for none. One that does not end is caught too, by the time it takes.
+func runWith(binary, in, bug string, args ...string) ([]byte, error) {
+	run := exec.Command(binary, append([]string{"-test.timeout=10m", "-test.count=1"}, args...)...)
+	run.Dir = in
+	run.Env = append(os.Environ(), plantedIn+"="+bug)
+	out, err := run.CombinedOutput()
+	var exit *exec.ExitError
+	if err != nil && !errors.As(err, &exit) {
+		err = fmt.Errorf("start: %w", err)
+	}
+	return out, err
 }

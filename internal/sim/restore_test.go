@@ -66,9 +66,14 @@ func (w *world) setBack(n *node, database []byte) {
 	w.must(os.WriteFile(n.path, database, 0o600))
 	n.setBack = true
 	n.start()
-	n.holds = map[threads.Hash]bool{}
+	w.forgetLost(n)
+}
+
+// forgetLost forgets what a server held and was asked before it was set back.
+func (w *world) forgetLost(n *node) {
+	n.holds = map[threads.Hash]threads.Ref{}
 	for _, e := range n.entries() {
-		n.holds[e.Event.ID] = true
+		n.holds[e.Event.ID] = e.Event.Header.Ref()
 	}
 	w.acked, w.unsure = without(w.acked, n), without(w.unsure, n)
 }
@@ -90,7 +95,7 @@ func (w *world) heldByMember(truth *threads.Channel, id threads.Hash) bool {
 		return false
 	}
 	for _, n := range w.members(truth) {
-		if n.holds[id] {
+		if _, held := n.holds[id]; held {
 			return true
 		}
 	}
@@ -109,6 +114,10 @@ func (w *world) newest(n *node) journal.Mark {
 func (n *node) startedDoubtful() {
 	w, ctx := n.world, context.Background()
 	newest := w.newest(n)
+	if n.marks == nil { // the mark beside it went back with it, or there never was one
+		n.mark = newest
+	}
+	n.marks = []journal.Mark{n.mark}
 	held := newest.Pos == 0
 	if !held {
 		var err error
@@ -121,7 +130,7 @@ func (n *node) startedDoubtful() {
 		w.counts.add("doubtful start")
 		return // the old mark stays until something is committed
 	}
-	n.mark = newest
+	n.mark, n.marks = newest, []journal.Mark{newest}
 }
 
 // partnerAgain renews the partnerships of a server that lost its database, as

@@ -20,6 +20,8 @@ func happened() []string {
 		"unknown outcome", "command from elsewhere", "re-admit", "doubtful start", "wrong clock held", "join full", "join joined", "erased for good", "void event", "valid event", "cursor checked",
 		"server.key", "server.key with cuts", "channel.host",
 		"lie: omit", "lie: reorder", "lie: withhold content", "lie: withhold all", "lie: claim heads",
+		"lie: false digest", "lie: false receipt", "lie: false profile", "lie: false file", "file fetched", "file given", "wrong file dropped", "damaged file found",
+		"person erased for good", "lost to a fork of its own", "fork found", "as many logs as count", "audit log checked", "profile told",
 	}
 	for _, a := range actions {
 		want = append(want, a.name)

@@ -29,8 +29,11 @@ func (n *node) tamperRequest(r *http.Request, body []byte) (*http.Request, []byt
 
 // tamperAnswer changes what the liar answers.
 func (n *node) tamperAnswer(r *http.Request, body []byte) []byte {
-	if n.liar == nil || !strings.HasSuffix(r.URL.Path, "/pull") {
+	if n.liar == nil {
 		return body
+	}
+	if !strings.HasSuffix(r.URL.Path, "/pull") {
+		return n.liar.tamperOther(r.URL.Path, body)
 	}
 	body = n.liar.tamper(body)
 	if n.liar.dice(10) == 0 {

@@ -61,6 +61,9 @@ func counted(h *threads.Header, turns []turn) bool {
 	for _, t := range turns {
 		if t.number <= h.Control.Number {
 			role = t.role
+			if role != "" && h.Type == threads.TypePersonErased {
+				return true // who was ever let in can have all that they wrote erased
+			}
 			continue
 		}
 		if t.role == "" {

@@ -33,21 +33,29 @@ type world struct {
 	mu     sync.Mutex
 	trail  []string // what happened, told when the seed fails
 
-	channels []*channel
-	posts    []*post
-	threads  []*post
-	unsure   []*attempt
-	acked    []*attempt // by honest servers
-	words    int
-	foreign  []string                                  // events under its key that a server was brought and never wrote
-	held     map[*node]map[threads.Hash]*threads.Event // at rest
+	channels  []*channel
+	posts     []*post
+	threads   []*post
+	unsure    []*attempt
+	acked     []*attempt // by honest servers
+	words     int
+	offClock  time.Time                                 // when a clock was wrong last
+	erased    map[*channel]map[string]bool              // persons who had all that they wrote erased
+	taken     map[spot]map[threads.Hash]map[*node]bool  // which servers ever took which event for which place
+	signedTwo string                                    // which honest server signed two events for a place, and knew better
+	held      map[*node]map[threads.Hash]*threads.Event // at rest
 }
 
 // channel is one channel of a world, as the one who knows all sees it.
 type channel struct {
-	id     threads.Hash
-	maker  *node
-	forked map[threads.LogID]int64 // logs that the liar forked, and where first
+	id    threads.Hash
+	maker *node
+}
+
+// spot is one place of one log.
+type spot struct {
+	channel threads.Hash
+	threads.Ref
 }
 
 // newWorld has three to five servers that are partners of one another. In seeds
@@ -67,6 +75,7 @@ func newWorld(t testing.TB, seed uint64) *world {
 func emptyWorld(t testing.TB, seed uint64) *world {
 	w := &world{
 		t: t, seed: seed, rerun: "Simulation", rng: rand.New(rand.NewPCG(seed, 1)), now: start, dir: scratch(t), counts: &counts{},
+		erased: map[*channel]map[string]bool{}, taken: map[spot]map[threads.Hash]map[*node]bool{},
 	}
 	w.empty = emptyDatabase(t)
 	w.net = &network{seed: seed, counts: w.counts, nodes: map[string]*node{}, cut: map[[2]string]bool{}, dice: map[string]*rand.Rand{}, hear: w.overhear}
@@ -195,6 +204,10 @@ func (w *world) step(n *node) {
 	if _, err := n.exchange.SettleDoubts(ctx, n.now()); err != nil {
 		w.note("%s: settle doubts: %v", n.name, err)
 	}
+	w.fetchFiles(n)
+	if w.rng.IntN(4) == 0 {
+		w.tidy(n)
+	}
 	if n.setBack {
 		w.partnerAgain(n)
 	}
@@ -207,7 +220,9 @@ func (w *world) settle() {
 	w.net.heal()
 	w.net.deliverLate(w.rng)
 	for _, n := range w.nodes {
-		n.ahead = 0
+		if n.ahead != 0 {
+			n.ahead, w.offClock = 0, w.now
+		}
 		if !n.up() {
 			n.start()
 		}
@@ -228,7 +243,7 @@ func (w *world) settle() {
 		if w.now.Before(w.latest) { // what a clock ahead of all others wrote waits till then
 			continue
 		}
-		if unequal = cmp.Or(w.unequal(), w.outdated()); unequal == "" {
+		if unequal = cmp.Or(w.unequal(), w.outdated(), w.unfetched()); unequal == "" {
 			return
 		}
 	}
