@@ -98,10 +98,8 @@ func (c *Courier) recollect(ctx context.Context, named []standing, lost *int, no
 	return nil
 }
 
-// regained is the number up to which what a former member brings continues a control log in doubt: that
-// of the last event after which it is no member. So it cannot have its removal forgotten by giving a
-// part.
-func regained(ch *threads.Channel, former string, events []*threads.Event) (last int64) {
+// regained is the number up to which what a former member brings continues a control log in doubt.
+func regained(ch *threads.Channel, events []*threads.Event) int64 {
 	if ch.ControlDoubt != threads.Doubtful {
 		return 0
 	}
@@ -113,11 +111,8 @@ func regained(ch *threads.Channel, former string, events []*threads.Event) (last
 		if c.CheckControl(e) != nil || c.ApplyControl(e) != nil {
 			break
 		}
-		if !c.IsMember(former) {
-			last = e.Header.Seq
-		}
 	}
-	return last
+	return c.Control.Seq
 }
 
 // unheard reports whether a partner that can be reached may still give control events of a channel

@@ -242,7 +242,7 @@ func (x *Exchange) screen(ctx context.Context, from caller, in brought, out *tak
 			out.before[id] = ch
 			verdicts[id] = code
 			if code == threads.RefusedRemoved {
-				back[id] = regained(ch, from.name, in.Events)
+				back[id] = regained(ch, in.Events)
 			}
 		}
 		if e.Header.Log == threads.LogControl && e.Header.Seq <= back[id] {

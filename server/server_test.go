@@ -136,10 +136,12 @@ func (at *site) start() {
 // eventually fails the test when something is not so in time.
 func (at *site) eventually(what string, f func() bool) {
 	at.t.Helper()
-	for begun := time.Now(); time.Since(begun) < 2*time.Minute; time.Sleep(10 * time.Millisecond) {
+	wait := 10 * time.Millisecond
+	for begun := time.Now(); time.Since(begun) < 2*time.Minute; time.Sleep(wait) {
 		if f() {
 			return
 		}
+		wait = min(2*wait, time.Second/4) // what a person may ask in the long run
 	}
 	at.t.Fatalf("%s: not %s in time", at.name, what)
 }

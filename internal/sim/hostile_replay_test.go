@@ -65,7 +65,8 @@ func TestACapturedRequestHasNoSecondEffect(t *testing.T) {
 		again := func(when string, status int) {
 			for kind, c := range captures {
 				got := s.mal.replay(s.victim, c, c.host)
-				if got.status != status && !(status == http.StatusOK && got.status == first[kind].status) {
+				asAtFirst := got.status == first[kind].status || got.code == "clock_off" // what it does once it has heard another's clock
+				if got.status != status && !(status == http.StatusOK && asAtFirst) {
 					t.Errorf("%s %s: %+v", kind, when, got)
 				}
 				if kind == "profiles" && status == http.StatusOK && got.body != first[kind].body {

@@ -35,7 +35,7 @@ type bug struct {
 
 var planted = []bug{
 	{
-		property: authentic, name: "no signature check", file: "threads/journal/verify.go", seed: 5,
+		property: authentic, name: "no signature check", file: "threads/journal/verify.go", seed: 98,
 		text: "	return threads.Verify(key, threads.SigningBytes(e.HeaderBytes), e.Sig), threads.RefusedSignature\n",
 		bug:  "	return BUG || threads.Verify(key, threads.SigningBytes(e.HeaderBytes), e.Sig), threads.RefusedSignature\n",
 	},
@@ -45,7 +45,7 @@ var planted = []bug{
 		bug:  "	return !closed && !guarded && (l.Doubt == Sure || BUG) && ",
 	},
 	{
-		property: convergent, name: "no gap check", file: "threads/place.go", seed: 47,
+		property: convergent, name: "no gap check", file: "threads/place.go", seed: 83,
 		text: "	case h.Seq > log.Seq+1:\n",
 		bug:  "	case h.Seq > log.Seq+1 && !BUG:\n",
 	},
@@ -65,32 +65,32 @@ var planted = []bug{
 		bug:  "	if r.Key == \"\" || BUG {\n		return result, nil\n",
 	},
 	{
-		property: confidential, name: "the removed still served", file: "federation/pull.go", seed: 13,
+		property: confidential, name: "the removed still served", file: "federation/pull.go", seed: 1,
 		text: "	if !ch.IsMember(from.name) {\n		out.Code = pullRemoved\n",
 		bug:  "	if !ch.IsMember(from.name) && !BUG {\n		out.Code = pullRemoved\n",
 	},
 	{
-		property: confidential, name: "newcomers given what was before them", file: "threads/start.go", seed: 4,
+		property: confidential, name: "newcomers given what was before them", file: "threads/start.go", seed: 97,
 		text: "	return max(have, m.last().start[id].Seq) + 1\n",
 		bug:  "	if BUG {\n		return have + 1\n	}\n	return max(have, m.last().start[id].Seq) + 1\n",
 	},
 	{
-		property: removal, name: "cut ignored", file: "threads/validity.go", seed: 23,
+		property: removal, name: "cut ignored", file: "threads/validity.go", seed: 118,
 		text: "			return h.Seq <= g.cuts[h.LogID()].Seq\n",
 		bug:  "			return BUG || h.Seq <= g.cuts[h.LogID()].Seq\n",
 	},
 	{
-		property: removal, name: "old key counts beyond the cut", file: "threads/serverkey.go", seed: 2,
+		property: removal, name: "old key counts beyond the cut", file: "threads/serverkey.go", seed: 99,
 		text: "	last.removed, last.cuts = number, cuts\n",
 		bug:  "	if last.cuts = cuts; !BUG {\n		last.removed = number\n	}\n",
 	},
 	{
-		property: noReturn, name: "edits outlive the erasure", file: "internal/store/settle_message.go", seed: 1,
+		property: noReturn, name: "edits outlive the erasure", file: "internal/store/settle_message.go", seed: 198,
 		text: "	if err := t.dropEdits(ch, id, \" and exists\"+takes); err != nil {\n",
 		bug:  "	if BUG {\n		return nil\n	}\n	if err := t.dropEdits(ch, id, \" and exists\"+takes); err != nil {\n",
 	},
 	{
-		property: equivocation, name: "proof never forwarded", file: "federation/fork.go", seed: 5,
+		property: equivocation, name: "proof never forwarded", file: "federation/fork.go", seed: 197,
 		text: "		lacking[r] = !known && r.Seq >= s.ch.Floor(s.asker, r.LogID)\n",
 		bug:  "		lacking[r] = !BUG && !known && r.Seq >= s.ch.Floor(s.asker, r.LogID)\n",
 	},
@@ -107,7 +107,7 @@ var planted = []bug{
 		in:   "../../threads", test: "TestServerWritesWithTheKeyThatTheChannelKnows",
 	},
 	{
-		property: bounded, name: "any number of logs", file: "threads/channel.go", seed: 13,
+		property: bounded, name: "any number of logs", file: "threads/channel.go", seed: 189,
 		text: "	return lower >= MaxLogs\n",
 		bug:  "	return lower >= MaxLogs && !BUG\n",
 	},
@@ -117,7 +117,7 @@ var planted = []bug{
 		bug:  "	if BUG && c.InDoubt() {\n		return nil, p.inDoubt(c)\n	}\n	id := c.OpenLog(p.Server, p.Now)\n	log := c.LogOf(id)\n",
 	},
 	{
-		property: healing, name: "own events not taken back", file: "threads/journal/ingest.go", seed: 1,
+		property: healing, name: "own events not taken back", file: "threads/journal/ingest.go", seed: 99,
 		text: "	case r.c.Control.Seq == 0 || !r.c.IsMember(run.server()):\n",
 		bug:  "	case r.c.Control.Seq == 0 || !r.c.IsMember(run.server()) || BUG && e.Header.Origin == run.server():\n",
 	},
