@@ -42,6 +42,7 @@ func TestAnAcceptanceThatTheHostRefusesHoldsUpNothing(t *testing.T) {
 	channel, thread, _ := found(a, ana.ID, "full")
 	join(t, a, ana.ID, channel, b, bob)
 	a.do(ana.ID, threads.Join{Channel: channel, Person: cleo.ID, Role: threads.RoleOwner})
+	eventually(t, time.Minute, "both hold the thread", func() bool { return a.hash(channel) == b.hash(channel) })
 	offer := invite(t, a, cleo.ID, channel, b, ben)
 
 	a.handler.set(true)
