@@ -44,8 +44,9 @@ type fileKey struct{ channel, digest threads.Hash }
 
 // fetches are the files that are being fetched.
 type fetches struct {
-	mu   sync.Mutex
-	busy map[fileKey]bool
+	mu      sync.Mutex
+	busy    map[fileKey]bool
+	keeping sync.Mutex // so that two do not both take the room that is left for one
 }
 
 // fetchStep sets off the fetching of what is lacking, within the bounds, and does
@@ -89,9 +90,16 @@ func (f *files) begin(ctx context.Context, l store.Lacking) {
 	})
 }
 
-// fetchOne is one round for one file, and what comes of it.
+// fetchOne is one round for one file, and what comes of it. What came since it was
+// listed is not fetched again.
 func (f *files) fetchOne(ctx context.Context, l store.Lacking) {
-	err := f.bring(ctx, l)
+	l, lacking, err := f.store.StillLacking(ctx, l)
+	if err == nil && !lacking {
+		return
+	}
+	if err == nil {
+		err = f.bring(ctx, l)
+	}
 	if ctx.Err() != nil {
 		return
 	}
@@ -158,9 +166,7 @@ func (f *files) bring(ctx context.Context, l store.Lacking) (err error) {
 		return err
 	}
 	b := &bringing{files: f, file: l, part: part, limit: int64(f.limits.MaxBytes)}
-	if b.room = min(int64(f.limits.Quota)-l.Total-(pending-part.Size()), int64(f.limits.PartnerQuota)-l.Stored); b.room < 0 {
-		b.room = 0
-	}
+	b.room = f.roomFor(l, pending-part.Size())
 	if !l.Wanted {
 		b.limit = min(b.limit, int64(f.limits.FetchBelow))
 	}
@@ -172,10 +178,30 @@ func (f *files) bring(ctx context.Context, l store.Lacking) (err error) {
 		}
 		err = errors.Join(err, part.Close())
 	}()
-	if err := b.round(ctx, members); err != nil {
+	return b.round(ctx, members)
+}
+
+// roomFor is what quotas leave for a file, in bytes, beside what is pending of others.
+func (f *files) roomFor(l store.Lacking, pending int64) int64 {
+	return max(0, min(int64(f.limits.Quota)-l.Total-pending, int64(f.limits.PartnerQuota)-l.Stored))
+}
+
+// keep makes the file visible, if it fits beside what came since it was begun.
+func (b *bringing) keep(ctx context.Context) error {
+	b.fetches.keeping.Lock()
+	defer b.fetches.keeping.Unlock()
+	l, lacking, err := b.store.StillLacking(ctx, b.file)
+	if err != nil {
 		return err
 	}
-	return f.journal.Arrive(ctx, threads.Arrival{Channel: l.Channel, Digest: l.Digest, Size: part.Size()})
+	size := b.part.Size()
+	if lacking && size > b.roomFor(l, 0) {
+		return errQuota
+	}
+	if err := b.part.Keep(b.file.Digest); err != nil {
+		return err
+	}
+	return b.journal.Arrive(ctx, threads.Arrival{Channel: b.file.Channel, Digest: b.file.Digest, Size: size})
 }
 
 // members are whom to ask: who brought the file first, those that fail last, and
@@ -259,7 +285,7 @@ func (b *bringing) from(ctx context.Context, member string) error {
 		case errors.Is(err, federation.ErrFileTooLarge), errors.Is(err, errQuota):
 			return err
 		case size > 0 && b.part.Size() == size, err == nil && size == 0:
-			return b.part.Keep(b.file.Digest)
+			return b.keep(ctx)
 		case size > 0 && b.part.Size() > size:
 			return errors.Join(blobs.ErrWrong, b.part.Reset())
 		case came < leastProgress || err != nil && cuts == maxCuts:

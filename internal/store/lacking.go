@@ -28,6 +28,22 @@ type Lacking struct {
 // brought at most each large ones and each others, so that nobody's many or large
 // files keep others' waiting.
 func (s *Store) LackingFiles(ctx context.Context, now time.Time, each int, large int64) ([]Lacking, error) {
+	return s.lacking(ctx, `(SELECT l.*, ROW_NUMBER() OVER (PARTITION BY origin, size > ? ORDER BY due, channel, digest) AS place
+		FROM file l WHERE l.held = 0 AND l.due <= ?)`, "f.place <= ? ORDER BY f.due, f.channel, f.digest", large, now.UnixMilli(), each)
+}
+
+// StillLacking is a file that was listed as lacking, as it is now; false where it
+// is held, or nothing names it any more.
+func (s *Store) StillLacking(ctx context.Context, f Lacking) (Lacking, bool, error) {
+	found, err := s.lacking(ctx, "file", "f.held = 0 AND c.hash = ? AND f.digest = ?", raw(f.Channel), raw(f.Digest))
+	if err != nil || len(found) == 0 {
+		return f, false, err
+	}
+	return found[0], true, nil
+}
+
+// lacking reads files, f, of channels, c.
+func (s *Store) lacking(ctx context.Context, files, where string, args ...any) ([]Lacking, error) {
 	var rows []struct {
 		Lacking
 		Hash, File []byte
@@ -36,10 +52,7 @@ func (s *Store) LackingFiles(ctx context.Context, now time.Time, each int, large
 		SELECT c.hash, f.digest AS file, f.size, f.wanted = 1 AS wanted, s.name AS origin, f.attempts,
 			(SELECT COALESCE(SUM(o.size), 0) FROM file o WHERE o.origin = f.origin AND o.held = 1) AS stored,
 			(SELECT COALESCE(SUM(size), 0) FROM blob) AS total
-		FROM (SELECT l.*, ROW_NUMBER() OVER (PARTITION BY origin, size > ? ORDER BY due, channel, digest) AS place
-			FROM file l WHERE l.held = 0 AND l.due <= ?) f
-		JOIN channel c ON c.id = f.channel JOIN server s ON s.id = f.origin
-		WHERE f.place <= ? ORDER BY f.due, f.channel, f.digest`, large, now.UnixMilli(), each)
+		FROM `+files+` f JOIN channel c ON c.id = f.channel JOIN server s ON s.id = f.origin WHERE `+where, args...)
 	if err != nil {
 		return nil, fmt.Errorf("list files that are lacking: %w", err)
 	}
