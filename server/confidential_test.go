@@ -53,9 +53,8 @@ func (at *site) body(address, token string) string {
 	return string(raw)
 }
 
-// readings are all paths that the server's document says can be read, with the
-// ids of what is to be kept from outsiders in them.
-func (at *site) readings(ids map[string]string) []string {
+// document are the paths and methods of the server's OpenAPI document.
+func (at *site) document() map[string]map[string]json.RawMessage {
 	at.t.Helper()
 	var document struct {
 		Paths map[string]map[string]json.RawMessage
@@ -63,8 +62,15 @@ func (at *site) readings(ids map[string]string) []string {
 	if err := json.Unmarshal([]byte(at.body(at.url+"/api/v1/openapi.json", "")), &document); err != nil {
 		at.t.Fatal(err)
 	}
+	return document.Paths
+}
+
+// readings are all paths that the server's document says can be read, with the
+// ids of what is to be kept from outsiders in them.
+func (at *site) readings(ids map[string]string) []string {
+	at.t.Helper()
 	var paths []string
-	for path, methods := range document.Paths {
+	for path, methods := range at.document() {
 		if methods["get"] == nil || strings.HasSuffix(path, "/stream") {
 			continue
 		}
