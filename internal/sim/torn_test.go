@@ -2,7 +2,10 @@ package sim
 
 import (
 	"os"
+	"slices"
 	"time"
+
+	"meridian/threads"
 )
 
 // maxMarks is how many earlier marks a server may find beside its database after
@@ -92,12 +95,10 @@ func (w *world) tear(mark bool) bool {
 	return true
 }
 
-// hosts reports whether the server writes the control log of a channel.
+// hosts reports whether the server wrote to the control log of a channel: set
+// back, it may be the host again.
 func (n *node) hosts() bool {
-	for _, ch := range n.world.channels {
-		if c := n.channel(ch.id); c != nil && c.Host == n.name {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(n.entries(), func(e threads.Entry) bool {
+		return e.Event.Header.Log == threads.LogControl && e.Event.Header.Origin == n.name
+	})
 }
