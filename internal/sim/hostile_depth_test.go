@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"runtime"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"meridian/threads"
@@ -115,13 +116,13 @@ func TestANewcomerMakesNoRoomForAPromisedHistory(t *testing.T) {
 func (s *scene) joinsDeep(depth int64) {
 	s.t.Helper()
 	h := s.mal.hosts("Deep")
-	below := 0
+	var below atomic.Int64
 	s.mal.answer(toRequest, func(body []byte) (int, string, []byte) { return s.admitsDeep(h, depth, body) })
 	s.mal.answer(toPull, func(body []byte) (int, string, []byte) {
 		var asked struct{ Channels []struct{ Below [][]any } }
 		given := h.events
 		if json.Unmarshal(body, &asked) == nil && len(asked.Channels) == 1 && len(asked.Channels[0].Below) > 0 {
-			below++
+			below.Add(1)
 			given = []*threads.Event{s.gap(h, depth/2), s.gap(h, 1)}
 		}
 		tail := fmt.Sprintf(`{"channels":[{"channel":%q,"control":[%d,%q],"frontier":[[%q,%d,1,%d,%q]],"more":true}]}`+"\n",
@@ -135,11 +136,7 @@ func (s *scene) joinsDeep(depth int64) {
 	if status, answer := s.call(s.ana, http.MethodPost, "/invitations/"+s.invitation(h.state.ID)+"/accept", nil); status != http.StatusOK {
 		s.t.Fatalf("accept: %d %s", status, answer)
 	}
-	s.eventually("asking for what lies below, again", func() bool {
-		h.mu.Lock()
-		defer h.mu.Unlock()
-		return below > 1
-	})
+	s.eventually("asking for what lies below, again", func() bool { return below.Load() > 1 })
 }
 
 // deepEpoch is that of a log of the host's, opened with its channel.
