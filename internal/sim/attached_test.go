@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"meridian/federation"
@@ -182,7 +183,7 @@ func (n *node) has(channel, digest threads.Hash) bool {
 }
 
 // unfetched says where a member lacks a file of a message that it shows and that
-// another honest one holds, "" where none does.
+// another honest one holds and may give it, "" where none does.
 func (w *world) unfetched() string {
 	for _, p := range w.posts {
 		truth := w.truth(p.channel)
@@ -197,11 +198,20 @@ func (w *world) unfetched() string {
 				without = n
 			}
 		}
-		if with != nil && without != nil {
+		if with != nil && without != nil && with.mayGive(p, without) {
 			return without.name + " lacks a file that " + with.name + " holds"
 		}
 	}
 	return ""
+}
+
+// mayGive reports whether a message with the file lies where the other, who may
+// have come back since, sees the channel.
+func (n *node) mayGive(p *post, to *node) bool {
+	cited, err := n.store.Citations(context.Background(), p.channel.id, p.file)
+	n.world.must(err)
+	c := n.channel(p.channel.id)
+	return slices.ContainsFunc(cited, func(at threads.Ref) bool { return at.Seq >= c.Floor(to.name, at.LogID) })
 }
 
 // bytesLeft reports whether anything of a file is on a node's disk.

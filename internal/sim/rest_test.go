@@ -71,6 +71,9 @@ func (w *world) unequal() string {
 		if truth == nil {
 			continue
 		}
+		if w.severed(ch, truth) {
+			continue
+		}
 		if diff := w.heads(ch, truth); diff != "" {
 			return diff
 		}
@@ -134,6 +137,31 @@ func (w *world) lowest(ch *channel, truth *threads.Channel, id threads.LogID) in
 		}
 	}
 	return lowest
+}
+
+// severed reports whether a log was lost where a member's copy begins, before that
+// member or anybody else had what lies below: nothing joins what its server still
+// has to what the member holds.
+func (w *world) severed(ch *channel, truth *threads.Channel) bool {
+	held, joint := map[threads.LogID]int64{}, map[threads.LogID]int64{}
+	for _, n := range w.members(truth) {
+		c := n.channel(ch.id)
+		if c == nil {
+			continue
+		}
+		for id, l := range c.Logs {
+			joint[id] = max(joint[id], l.From-1)
+			if l.Seq >= l.From {
+				held[id] = max(held[id], l.Seq)
+			}
+		}
+	}
+	for id, seq := range joint {
+		if held[id] > 0 && held[id] < seq {
+			return true
+		}
+	}
+	return false
 }
 
 // heldBySome reports whether a member holds an event of a log. One whose server lost it, and whose
