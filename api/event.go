@@ -30,7 +30,7 @@ type EventData struct{}
 
 // Schema is any of what Data can be.
 func (EventData) Schema(r huma.Registry) *huma.Schema {
-	s := &huma.Schema{Description: "By type: message.delivery what became of a message of yours at a partner, other message.* and reaction.set the message, thread.* the thread, channel.* the channel, " +
+	s := &huma.Schema{Description: "By type: message.delivery what became of a message of yours at a partner, other message.*, ask.* and reaction.set the message, thread.* the thread, channel.* the channel, " +
 		"member.* the member, server.removed the server, person.erased who was erased, resync nothing."}
 	s.AnyOf = []*huma.Schema{
 		schemaIn[Message](r), schemaIn[Thread](r), schemaIn[Channel](r), schemaIn[MemberChange](r), schemaIn[ServerChange](r), schemaIn[PersonErased](r), schemaIn[Unsupported](r), schemaIn[DeliveryChange](r), schemaIn[Nothing](r),
@@ -153,7 +153,7 @@ func (c encoder) data(ctx context.Context, entry threads.Entry, i *item) (any, e
 		return c.posted(ctx, e, i)
 	case threads.TypeMessageErased:
 		return c.message(ctx, e.Header.Erases, i)
-	case threads.TypeMessageEdited, threads.TypeReactionSet:
+	case threads.TypeMessageEdited, threads.TypeReactionSet, threads.TypeAskDeclined, threads.TypeAskWithdrawn:
 		return c.message(ctx, objectOf(e), i)
 	case threads.TypeThreadCreated:
 		return c.thread(ctx, e.ID, i)
@@ -197,7 +197,7 @@ func (c encoder) posted(ctx context.Context, e *threads.Event, i *item) (any, er
 	}
 	i.object = e.ID
 	c.a.places.known.Add(e.ID, place{i.channel, m.Thread})
-	if len(m.Attachments) > 0 { // where the files are stands in the store alone
+	if len(m.Attachments) > 0 || m.Ask != nil { // where the files are, and what became of the ask, stands in the store alone
 		data, err := c.message(ctx, e.ID, i)
 		if err != nil || data == nil {
 			return nil, err

@@ -30,6 +30,7 @@ type Message struct {
 	Mentions     []string     `json:"mentions,omitempty" doc:"Addresses."`
 	Attachments  []Attachment `json:"attachments,omitempty"`
 	Reactions    []Reaction   `json:"reactions,omitempty"`
+	Ask          *Ask         `json:"ask,omitempty" doc:"What it asks of people."`
 }
 
 // Reaction is one emoji on a message and who set it.
@@ -60,7 +61,7 @@ func deliveryOf(o threads.Outcome) Delivery {
 
 // peopleOf are all whom a message names.
 func peopleOf(m *threads.MessageRecord) []string {
-	people := append([]string{m.Author}, m.Mentions...)
+	people := slices.Concat([]string{m.Author}, m.Mentions, m.Ask.People())
 	for _, r := range m.Reactions {
 		people = append(people, r.People...)
 	}
@@ -72,7 +73,7 @@ func messageOf(addresses map[string]string, m *threads.MessageRecord) Message {
 		ID: m.ID, Channel: m.Channel, Thread: m.Thread, ReplyTo: m.ReplyTo, Author: addresses[m.Author],
 		Time: m.Time.UTC(), Body: m.Body, Edited: unlessZero(m.Edited), Erased: m.Erased, Missing: m.Missing,
 		Hidden: m.Hidden, AttributedTo: m.AttributedTo, MessageID: m.OriginalID, InReplyTo: m.InReplyTo,
-		Mentions: mapped(addresses, m.Mentions), Attachments: attachmentsOf(m),
+		Mentions: mapped(addresses, m.Mentions), Attachments: attachmentsOf(m), Ask: askOf(addresses, m),
 	}
 	for _, r := range m.Reactions {
 		shown.Reactions = append(shown.Reactions, Reaction{Emoji: r.Emoji, People: mapped(addresses, r.People)})
@@ -105,6 +106,7 @@ type postMessage struct {
 		Body        string       `json:"body" minLength:"1" maxLength:"60000" doc:"Markdown. @name@server mentions a member."`
 		ReplyTo     string       `json:"reply_to,omitempty" maxLength:"64" doc:"Id of a message of the same thread."`
 		Attachments []AttachFile `json:"attachments,omitempty" maxItems:"20" doc:"Files of the message; an edit leaves them as they are."`
+		Ask         *NewAsk      `json:"ask,omitempty" doc:"What it asks of people; an edit leaves that as it is."`
 	}
 }
 
@@ -139,6 +141,7 @@ func (a *API) messageRoutes() {
 		summary: "Erase a message and its history, at every server and for good",
 	}, a.eraseMessage)
 	a.fateRoutes()
+	a.askRoutes()
 }
 
 func (a *API) listMessages(ctx context.Context, c *caller, in *listMessages) (*listed[Message], error) {
@@ -201,6 +204,9 @@ func (a *API) postMessage(ctx context.Context, c *caller, in *postMessage) (*ver
 	if m.Attachments, err = a.attachments(ctx, c, in.Body.Attachments); err != nil {
 		return nil, err
 	}
+	if m.Ask, err = a.ask(ctx, c, in.Body.Ask); err != nil {
+		return nil, err
+	}
 	done, err := a.doOnce(ctx, c, threads.Post{Channel: at.channel, Message: m}, in.Once, in.Body)
 	if err != nil {
 		return nil, err
@@ -210,7 +216,7 @@ func (a *API) postMessage(ctx context.Context, c *caller, in *postMessage) (*ver
 	}
 	e := done.Events[0]
 	a.places.known.Add(e.ID, place{at.channel, in.ID})
-	if len(m.Attachments) > 0 {
+	if len(m.Attachments) > 0 || m.Ask != nil {
 		return a.message(ctx, c, e.ID)
 	}
 	addresses, err := a.names.addresses(ctx, m.Mentions...)

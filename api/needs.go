@@ -175,6 +175,8 @@ type Messages interface {
 	// Messages are in the order in which the thread shows them.
 	Messages(ctx context.Context, person string, thread threads.Hash, page threads.Page) ([]threads.MessageRecord, string, error)
 	Message(ctx context.Context, person string, id threads.Hash) (threads.MessageRecord, error)
+	// Asks are open ones, what is due first foremost.
+	Asks(ctx context.Context, person string, view threads.AskView, page threads.Page) ([]threads.AskRecord, string, error)
 }
 
 // Fates tell what became of a message that the person may see.

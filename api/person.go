@@ -60,10 +60,14 @@ func (a *API) personRoutes() {
 
 // person is whom an address, or the id of a person without one, names.
 func (a *API) person(ctx context.Context, address string) (threads.PersonRecord, error) {
-	if threads.ServerOf(address) != "" {
-		p, err := a.People.Person(ctx, address)
-		return p, unseen(err)
-	}
-	p, err := a.People.PersonByAddress(ctx, strings.ToLower(address))
+	p, err := a.addressed(ctx, address)
 	return p, unseen(err)
+}
+
+// addressed is the person of an address, or of an id.
+func (a *API) addressed(ctx context.Context, address string) (threads.PersonRecord, error) {
+	if threads.ServerOf(address) != "" {
+		return a.People.Person(ctx, address)
+	}
+	return a.People.PersonByAddress(ctx, strings.ToLower(address))
 }

@@ -231,6 +231,8 @@ func (p *peer) data(kind string) *threads.Event {
 		d.Content = threads.AppendErasedPerson(nil, salt)
 	case threads.TypeReactionSet:
 		d.Content = threads.AppendReaction(nil, target, "👍", true, salt)
+	case threads.TypeAskDeclined, threads.TypeAskWithdrawn:
+		d.Content = threads.AppendAboutAsk(nil, target, salt)
 	default:
 		p.t.Fatalf("%s is a new type: say here how one is made", kind)
 	}
@@ -299,6 +301,7 @@ var expectedEvents = map[string][]string{
 	threads.TypeServerKey: byHostIf, threads.TypeHeadsNamed: byHost, threads.TypeChannelArchived: byHostIf, threads.TypeChannelHost: byHostIf, threads.TypeLogFrozen: byHostIf,
 	threads.TypeThreadCreated: byMembers, threads.TypeThreadChanged: byMembers, threads.TypeMessagePosted: byMembers,
 	threads.TypeMessageEdited: byMembers, threads.TypeMessageErased: byMembers, threads.TypePersonErased: byMembers, threads.TypeReactionSet: byMembers,
+	threads.TypeAskDeclined: byMembers, threads.TypeAskWithdrawn: byMembers,
 }
 
 // T20: whatever another server sends comes to what the table says for its

@@ -37,7 +37,8 @@ type Target struct {
 	Actor   string
 	Thread  Hash // of a message
 	ReplyTo Hash
-	Hidden  bool // void
+	Asks    []string // whom a message asks
+	Hidden  bool     // void
 	Erased  bool
 }
 

@@ -129,6 +129,9 @@ func (c Post) Decide(v *View) error {
 	if err := checkAttachments(c.Message.Attachments); err != nil {
 		return err
 	}
+	if err := v.checkAsk(c.Message.Ask); err != nil {
+		return err
+	}
 	thread, err := v.target(c.Message.Thread, "/thread", TypeThreadCreated)
 	if err != nil {
 		return err

@@ -26,6 +26,7 @@ type Message struct {
 	InReplyTo    string // Message-ID of a parent that the archive does not hold
 	Mentions     []string
 	Attachments  []Attachment
+	Ask          *Ask // nil for none
 }
 
 // Tombstone is what an erasure says of the place of what it erases, so that the

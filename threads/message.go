@@ -25,6 +25,7 @@ func messagePosted(e *Event, o Object, out *Effects) error {
 	}
 	m.Mentions = r.texts("mentions")
 	m.Attachments = r.attachments()
+	m.Ask = r.ask()
 	switch {
 	case r.err != nil:
 		return r.err
@@ -87,6 +88,7 @@ func (r *reader) texts(key string) []string {
 // an ActivityStreams 2.0 Note in Markdown.
 func AppendMessage(dst []byte, m *Message, salt string) []byte {
 	w := writer{dst: append(dst, '{')}
+	w.ask(m.Ask)
 	w.attachments(m.Attachments)
 	w.nonEmpty("attributed_to", m.AttributedTo)
 	w.text("content", m.Body)

@@ -61,8 +61,33 @@ type MessageRecord struct {
 	Mentions     []string
 	Attachments  []AttachmentRecord
 	Reactions    []Reaction
+	Ask          *Ask        // as it was put; nil for none, and of what is erased
+	Asks         []AskRecord // what became of it, by person; empty while the message is hidden
 	Version      int64
 }
+
+// AskRecord is what a message asks of one person, and what became of it.
+type AskRecord struct {
+	Asked
+	Message     Hash
+	Channel     Hash
+	Thread      Hash
+	ThreadTitle string
+	Author      string
+	Time        time.Time // of the message
+	Urgency     Urgency
+	State       AskState
+	Answer      Hash // the message that answered it first; "" for none
+}
+
+// AskView is which open asks are listed.
+type AskView int
+
+// Views of open asks.
+const (
+	AsksOfMe     AskView = iota // what waits for the person
+	AsksOfOthers                // what the person waits for
+)
 
 // AttachmentRecord is a file of a message, and whether its bytes are here.
 type AttachmentRecord struct {

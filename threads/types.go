@@ -22,6 +22,8 @@ const (
 	TypeMessageErased = "message.erased"
 	TypePersonErased  = "person.erased"
 	TypeReactionSet   = "reaction.set"
+	TypeAskDeclined   = "ask.declined"
+	TypeAskWithdrawn  = "ask.withdrawn"
 )
 
 // Role is what a person is in a channel.
@@ -110,6 +112,8 @@ var typeTable = [...]Type{
 	{Name: TypeMessageErased, Log: LogData, Who: RightReact, Changes: "the set of erased messages", erases: true, effects: messageErased},
 	{Name: TypePersonErased, Log: LogData, Changes: "the set of erased persons", effects: personErased},
 	{Name: TypeReactionSet, Log: LogData, Who: RightReact, Changes: "the register of (message, person, emoji)", effects: reactionSet},
+	{Name: TypeAskDeclined, Log: LogData, Who: RightReact, Changes: "the register of (message, person) that says that they will not answer", effects: askDeclined},
+	{Name: TypeAskWithdrawn, Log: LogData, Who: RightReact, Changes: "the register that says whether what a message of the same actor asks is withdrawn", effects: askWithdrawn},
 }
 
 // TypeOf is the row of the named type; the zero row for an unknown type, which

@@ -60,6 +60,8 @@ func (s *scene) kinds() map[string]threads.Draft {
 		threads.TypeMessageEdited: {Content: threads.AppendEdit(nil, s.message, mine, salt())},
 		threads.TypeMessageErased: {Content: threads.AppendTombstone(nil, threads.Tombstone{Thread: s.thread}, salt()), Erases: s.message},
 		threads.TypeReactionSet:   {Content: threads.AppendReaction(nil, s.message, "👍", true, salt())},
+		threads.TypeAskDeclined:   {Content: threads.AppendAboutAsk(nil, s.message, salt())},
+		threads.TypeAskWithdrawn:  {Content: threads.AppendAboutAsk(nil, s.message, salt())},
 		threads.TypePersonErased:  {Content: threads.AppendErasedPerson(nil, salt())},
 	}
 	for kind, content := range map[string]string{

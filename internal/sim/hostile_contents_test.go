@@ -24,10 +24,12 @@ type vandal struct {
 var members = map[string][]string{
 	threads.TypeThreadCreated: {"assignee", "blocked_by", "due", "labels", "objective", "start", "state", "title", "type"},
 	threads.TypeThreadChanged: {"assignee", "blocked_by", "due", "labels", "object", "objective", "start", "state", "title"},
-	threads.TypeMessagePosted: {"attributed_to", "content", "context", "inReplyTo", "in_reply_to", "mediaType", "mentions", "original_id", "published", "type"},
+	threads.TypeMessagePosted: {"ask", "attributed_to", "content", "context", "inReplyTo", "in_reply_to", "mediaType", "mentions", "original_id", "published", "type"},
 	threads.TypeMessageEdited: {"content", "mediaType", "object"},
 	threads.TypeMessageErased: {"context", "inReplyTo", "type"},
 	threads.TypeReactionSet:   {"emoji", "object", "on"},
+	threads.TypeAskDeclined:   {"object"},
+	threads.TypeAskWithdrawn:  {"object"},
 	"poem.recited":            {"object", "content", "context"},
 	threads.TypeMemberRemoved: {"person", "cuts"}, // control types stand in data logs for nothing
 	threads.TypeServerRemoved: {"server", "cuts"},
@@ -66,6 +68,9 @@ func (v *vandal) value(member string) string {
 			flags[v.pick(texts[1+v.rng.IntN(6)], texts[10+v.rng.IntN(12)], fmt.Sprint("label ", v.rng.IntN(1000)))] = v.rng.IntN(3) > 0
 		}
 		return asJSON(flags)
+	case "ask":
+		of := slices.Repeat([]map[string]any{{"person": v.pick(v.people...), "due": 1 << 41, "basis": v.pick("named", "zone", "x"), "zone": v.text()}}, v.rng.IntN(3))
+		return asJSON(map[string]any{"of": of, "urgency": v.pick("standard", "urgent", "never"), "reason": v.text()})
 	case "mentions":
 		return asJSON(slices.Repeat(v.people, v.rng.IntN(100)))
 	case "published":

@@ -4,6 +4,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"strings"
 
 	"meridian/threads"
 	"meridian/threads/journal"
@@ -140,7 +141,13 @@ func (t *tx) addMessage(ch *touched, pos int64, e *threads.Event, m *threads.Mes
 	if err := t.attach(ch, pos, e, m.Attachments); err != nil {
 		return err
 	}
-	if err := t.mention(pos, thread, m.Mentions); err != nil {
+	if err := t.mention(pos, thread, m); err != nil {
+		return err
+	}
+	if m.Ask != nil {
+		ch.dirty[e.ID] = true
+	}
+	if err := t.answers(ch, raw(m.ReplyTo)); err != nil {
 		return err
 	}
 	t.delta(thread, ch.version).add(sort)
@@ -159,7 +166,7 @@ func (t *tx) refer(ch *touched, pos int64, e *threads.Event, effects threads.Eff
 	stamp := threads.Stamp(e)
 	for _, w := range effects.Writes {
 		t.writes.add(ch.id, raw(w.Object), w.Field, stamp, pos, actor, number(w.SameActor), w.Value)
-		ch.dirty[w.Object] = ch.dirty[w.Object] || w.Field == threads.FieldBody
+		ch.dirty[w.Object] = ch.dirty[w.Object] || w.Field == threads.FieldBody || strings.HasPrefix(w.Field, threads.FieldsOfAsk)
 	}
 	if e.Header.Type == threads.TypePersonErased {
 		return t.erasePerson(ch, pos, e)
@@ -211,6 +218,9 @@ func (t *tx) Find(channel, id threads.Hash) (threads.Target, error) {
 			return target, nil
 		}
 		target.Thread, target.ReplyTo = hashOf(thread), hashOf(parent)
+		if m := threads.EffectsOf(row.event).Message; m != nil {
+			target.Asks = m.Ask.People()
+		}
 	}
 	t.w.names.targets.Add(objectKey{ch, id}, target)
 	return target, nil

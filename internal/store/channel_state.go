@@ -149,29 +149,29 @@ func complete(e *threads.Event) error {
 func (t *tx) touch(c *threads.Channel, pos int64) (*touched, error) {
 	ch := t.channels[c.ID]
 	if ch == nil {
-		id, orphans, err := t.channelNumber(c.ID)
-		if err != nil {
+		ch = &touched{logs: map[threads.LogID]bool{}, dirty: map[threads.Hash]bool{}}
+		if err := t.channelNumber(c.ID, ch); err != nil {
 			return nil, err
 		}
-		ch = &touched{id: id, orphans: orphans, logs: map[threads.LogID]bool{}, dirty: map[threads.Hash]bool{}}
 		t.channels[c.ID] = ch
 	}
 	ch.channel, ch.version = c, max(ch.version, pos)
 	return ch, nil
 }
 
-func (t *tx) channelNumber(id threads.Hash) (number int64, orphans bool, err error) {
-	var orphan int64
-	const find = "select id, orphans from channel where hash = ?"
-	found, err := t.row([]any{&number, &orphan}, find, raw(id))
+// channelNumber reads the row of a channel, made where there is none.
+func (t *tx) channelNumber(id threads.Hash, ch *touched) error {
+	row := []any{&ch.id, &ch.orphans, &ch.asks}
+	const find = "select id, orphans = 1, asks = 1 from channel where hash = ?"
+	found, err := t.row(row, find, raw(id))
 	if found || err != nil {
-		return number, orphan == 1, err
+		return err
 	}
 	if err := t.exec("insert into channel (hash, version) values (?, 0)", raw(id)); err != nil {
-		return 0, false, err
+		return err
 	}
-	_, err = t.row([]any{&number, &orphan}, find, raw(id))
-	return number, false, err
+	_, err = t.row(row, find, raw(id))
+	return err
 }
 
 func (t *tx) saveChannel(ch *touched) error {
@@ -190,7 +190,7 @@ func (t *tx) saveChannel(ch *touched) error {
 			return err
 		}
 	}
-	return t.exec("update channel set version = ?, orphans = ? where id = ?", ch.version, number(ch.orphans), ch.id)
+	return t.exec("update channel set version = ?, orphans = ?, asks = ? where id = ?", ch.version, number(ch.orphans), number(ch.asks), ch.id)
 }
 
 func (t *tx) saveLog(ch *touched, id threads.LogID) error {

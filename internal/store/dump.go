@@ -63,6 +63,9 @@ var dumpParts = []dumpPart{
 	{"message", `select e.header, t.hash as thread, p.uri as author, m.sort, m.flags, m.parent from message m
 		join thread t on t.id = m.thread join person p on p.id = m.author join event e on e.pos = m.pos
 		where t.channel = ? and (m.flags & 1) = 0`},
+	{"ask", `select object, p.uri as person, w.uri as author, t.hash as thread, urgency, a.due, basis, zone, a.state, e.header
+		from ask a join person p on p.id = a.person join person w on w.id = a.author join thread t on t.id = a.thread
+		left join event e on e.pos = a.answer where a.channel = ?`},
 	{"file", "select digest from file where channel = ?"},
 	{"attachment", "select e.header, a.digest from attachment a join event e on e.pos = a.pos where a.channel = ?"},
 	{"write", `select object, field, stamp, p.uri as actor, own, value

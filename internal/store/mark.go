@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/jmoiron/sqlx"
 
@@ -72,10 +73,10 @@ func (s *Store) Follow(ctx context.Context, person string, thread threads.Hash, 
 	return nil
 }
 
-// mention notes whom of this server's people a message mentions; they follow
-// its thread while it stands.
-func (t *tx) mention(pos, thread int64, mentions []string) error {
-	for _, person := range mentions[:min(len(mentions), threads.MaxMentions)] {
+// mention notes whom of this server's people a message mentions or asks; they
+// follow its thread while it stands.
+func (t *tx) mention(pos, thread int64, m *threads.Message) error {
+	for _, person := range slices.Concat(m.Mentions[:min(len(m.Mentions), threads.MaxMentions)], m.Ask.People()) {
 		if threads.ServerOf(person) != t.store.server {
 			continue
 		}

@@ -57,7 +57,7 @@ func (m *messageItem) record() (threads.MessageRecord, error) {
 		return record, nil
 	}
 	record.Body, record.AttributedTo, record.InReplyTo = posted.Body, posted.AttributedTo, posted.InReplyTo
-	record.OriginalID, record.Mentions = posted.OriginalID, posted.Mentions
+	record.OriginalID, record.Mentions, record.Ask = posted.OriginalID, posted.Mentions, posted.Ask
 	for _, a := range posted.Attachments {
 		record.Attachments = append(record.Attachments, threads.AttachmentRecord{Attachment: a})
 	}
@@ -76,6 +76,9 @@ func (s *Store) messageRecords(ctx context.Context, rows []messageItem) ([]threa
 		objects[i] = object{rows[i].ChannelNumber, records[i].ID}
 	}
 	if err := s.fileStates(ctx, rows, records); err != nil {
+		return nil, err
+	}
+	if err := s.asks(ctx, objects, records); err != nil {
 		return nil, err
 	}
 	reactions, err := s.reactions(ctx, objects)

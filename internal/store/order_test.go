@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
@@ -37,7 +38,7 @@ func history(t *rapid.T) *world {
 		if len(objects) > 0 {
 			object = rapid.SampledFrom(objects).Draw(t, "object")
 		}
-		d := draw(t, by.actor, object)
+		d := draw(t, []string{w.ben, w.jan, w.eva}, by.actor, object)
 		objects = append(objects, w.draft(by.house, d).ID)
 	}
 	if seen == steps {
@@ -53,13 +54,13 @@ func history(t *rapid.T) *world {
 	return w
 }
 
-func draw(t *rapid.T, actor string, object threads.Hash) threads.Draft {
+func draw(t *rapid.T, people []string, actor string, object threads.Hash) threads.Draft {
 	salt := threads.HashOf([]byte(rapid.StringMatching("[a-z]{8}").Draw(t, "salt")))[:22]
 	text := rapid.SampledFrom([]string{"the pump leaks", "Ärger im Hafen", "東京で", "closed"}).Draw(t, "text")
 	state := rapid.SampledFrom([]string{"open", "waiting", "done"}).Draw(t, "state")
 	place := threads.Tombstone{Thread: threads.HashOf([]byte(text)), ReplyTo: object}
 	d := threads.Draft{Actor: actor}
-	switch rapid.SampledFrom([]string{"thread", "message", "message", "edit", "edit", "erase", "react", "change", "unknown", "broken", "person"}).Draw(t, "what") {
+	switch rapid.SampledFrom([]string{"thread", "message", "message", "edit", "edit", "erase", "react", "change", "unknown", "broken", "person", "ask", "ask", "reply", "reply", "decline", "withdraw"}).Draw(t, "what") {
 	case "thread":
 		d.Type, d.Content = threads.TypeThreadCreated, threads.AppendThread(nil, threads.ThreadContent{Title: &text}, salt)
 	case "message":
@@ -68,6 +69,19 @@ func draw(t *rapid.T, actor string, object threads.Hash) threads.Draft {
 			m.Attachments = []threads.Attachment{{Digest: threads.HashOf([]byte(state)), Size: 1, Type: "text/plain", Name: text}}
 		}
 		d.Type, d.Content = threads.TypeMessagePosted, threads.AppendMessage(nil, &m, salt)
+	case "ask":
+		m := threads.Message{Thread: threads.HashOf(nil), Body: text, Ask: &threads.Ask{Urgency: threads.Standard}}
+		for _, person := range people {
+			m.Ask.Of = append(m.Ask.Of, threads.Asked{Person: person, Due: time.UnixMilli(2e12).UTC(), Basis: threads.BasisNamed})
+		}
+		d.Type, d.Content = threads.TypeMessagePosted, threads.AppendMessage(nil, &m, salt)
+	case "reply":
+		m := threads.Message{Thread: threads.HashOf(nil), ReplyTo: object, Body: text}
+		d.Type, d.Content = threads.TypeMessagePosted, threads.AppendMessage(nil, &m, salt)
+	case "decline":
+		d.Type, d.Content = threads.TypeAskDeclined, threads.AppendAboutAsk(nil, object, salt)
+	case "withdraw":
+		d.Type, d.Content = threads.TypeAskWithdrawn, threads.AppendAboutAsk(nil, object, salt)
 	case "edit":
 		d.Type, d.Content = threads.TypeMessageEdited, threads.AppendEdit(nil, object, text, salt)
 	case "erase":

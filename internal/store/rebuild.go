@@ -13,7 +13,7 @@ import (
 // with every type of event, or member of a content, that takes effect here and
 // had none before: an earlier program kept such events as they came and did
 // nothing of what they say.
-const derivation = 1
+const derivation = 2
 
 // Derive makes all that is derived from the journal anew where an earlier version
 // of the program made it, and reports whether it did.
@@ -72,7 +72,7 @@ func (t *tx) clearDerived() error {
 		"update event set flags = flags & 5 where (flags & 2) <> 0",
 		"update thread set messages = 0, last_time = 0, version = 0, " + unknownThread,
 		"delete from write where value is not null",
-		"delete from message", "delete from attachment", "delete from mention", "delete from erasure", "delete from membership", "delete from channel_server",
+		"delete from message", "delete from attachment", "delete from mention", "delete from ask", "delete from erasure", "delete from membership", "delete from channel_server",
 	}
 	if t.store.postgres {
 		statements = append(statements, "delete from message_search")

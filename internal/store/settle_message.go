@@ -55,6 +55,16 @@ func (t *tx) settleMessage(ch *touched, row *stored) error {
 	if err := t.dropWords(row.pos); err != nil {
 		return err
 	}
+	if err := t.settleAsk(ch, row, fresh, m); err != nil {
+		return err
+	}
+	for _, place := range []*messageRow{old, fresh} {
+		if place != nil {
+			if err := t.answers(ch, place.parent); err != nil {
+				return err
+			}
+		}
+	}
 	if !fresh.counts() {
 		return t.detach(row.pos, row.event.Header.Actor)
 	}
@@ -62,7 +72,7 @@ func (t *tx) settleMessage(ch *touched, row *stored) error {
 	if err := t.attach(ch, row.pos, row.event, m.Attachments); err != nil {
 		return err
 	}
-	return t.mention(row.pos, fresh.thread, m.Mentions)
+	return t.mention(row.pos, fresh.thread, m)
 }
 
 // messageFlags are those of a message as it was posted.

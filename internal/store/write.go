@@ -88,6 +88,7 @@ type touched struct {
 	channel *threads.Channel
 	version int64
 	orphans bool
+	asks    bool // something was once asked in it
 	control bool
 	logs    map[threads.LogID]bool
 	dirty   map[threads.Hash]bool // objects to settle; false when only their version moves
